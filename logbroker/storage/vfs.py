@@ -1,0 +1,291 @@
+"""The file system as the storage engine sees it: the one seam between the log and the disk.
+
+The engine touches files only through these two classes, so that a simulated disk (logbroker/testing) can take their
+place and lose, tear and reorder whatever was not synced. Everything that differs between operating
+systems stands here too (macOS: a real flush is F_FULLFSYNC).
+
+Durability rules that callers rely on:
+
+- `File.pwritev` reaches the page cache only. `File.datasync` makes the bytes, and the size needed to read
+  them, durable. A *name* (create, rename, unlink, mkdir) is durable only after `Vfs.sync_dir` of its parent.
+- Every error is an `OSError`; a write that the kernel cut short raises `OSError(EIO)`. A failed sync is never repeated by
+  anyone: the pages it lost are marked clean (see the offline rule in `log_dir.py`).
+- Methods block; they may be called from any thread. A `File` must not be closed while another thread uses it: threads
+  hold the object, and the last reference closes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from logbroker.base.types import Buffer
+
+IOV_MAX = 1024
+"""Buffers one system call may gather (Linux UIO_MAXIOV)."""
+
+
+class File(Protocol):
+    """An open file; positions and sizes are bytes."""
+
+    path: str
+
+    def pread(self, size: int, position: int) -> bytes:
+        """Read up to `size` bytes; fewer only at the end of the file."""
+        ...
+
+    def pread_nowait(self, size: int, position: int) -> bytes | None:
+        """Read what the page cache holds, without touching the disk; None if that would block at once."""
+        ...
+
+    def pwritev(self, buffers: Sequence[Buffer], position: int) -> int:
+        """Write all of `buffers`, one after the other, at `position`; returns the bytes written (all of them)."""
+        ...
+
+    def datasync(self) -> None:
+        """Make everything written so far durable."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut (or extend with zeros) to `size`."""
+        ...
+
+    def size(self) -> int:
+        """The file's length now."""
+        ...
+
+    def map_readonly(self, size: int) -> Buffer:
+        """The first `size` bytes as a read-only mapping (never more than the file holds), or a copy."""
+        ...
+
+    def close(self) -> None:
+        """Give the descriptor back; harmless when repeated."""
+        ...
+
+
+class Vfs(Protocol):
+    """Names: every path is absolute or relative to the process."""
+
+    def open(self, path: str, *, create: bool = False) -> File:
+        """Open for reading and writing; with `create` make it, empty, if it isn't there.
+
+        Raises FileNotFoundError without `create`.
+        """
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or directory has this name."""
+        ...
+
+    def listdir(self, path: str) -> list[str]:
+        """Names in a directory, sorted."""
+        ...
+
+    def mkdir(self, path: str) -> None:
+        """Make one directory; harmless if it is there."""
+        ...
+
+    def rename(self, source: str, target: str) -> None:
+        """Atomically give `source` the name `target`, replacing a file of that name."""
+        ...
+
+    def unlink(self, path: str) -> None:
+        """Remove a file's name; harmless if it isn't there."""
+        ...
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory; harmless if it isn't there."""
+        ...
+
+    def sync_dir(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        ...
+
+    def file_size(self, path: str) -> int:
+        """Length of the named file."""
+        ...
+
+    def modified_ms(self, path: str) -> int:
+        """When the named file last changed, milliseconds since the epoch."""
+        ...
+
+    def free_bytes(self, path: str) -> int:
+        """Room left for this process on the file system that holds `path`."""
+        ...
+
+    def device(self, path: str) -> int:
+        """Identity of the file system that holds `path`: it changes when a mount goes away."""
+        ...
+
+
+class OsFile:
+    """A file of the operating system."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    def pread(self, size: int, position: int) -> bytes:
+        """See `File`."""
+        data = os.pread(self._fd, size, position)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        have = len(data)
+        while have < size:
+            data = os.pread(self._fd, size - have, position + have)
+            if not data:
+                break
+            parts.append(data)
+            have += len(data)
+        return b"".join(parts)
+
+    def pread_nowait(self, size: int, position: int) -> bytes | None:
+        """See `File`; RWF_NOWAIT where the kernel and the file system know it."""
+        if not _HAS_NOWAIT:
+            return None
+        buffer = bytearray(size)
+        try:
+            count = os.preadv(self._fd, [buffer], position, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
+                return None
+            raise
+        return bytes(memoryview(buffer)[:count]) if count < size else buffer  # type: ignore[return-value]
+
+    def pwritev(self, buffers: Sequence[Buffer], position: int) -> int:
+        """See `File`."""
+        if len(buffers) <= IOV_MAX:
+            written = os.pwritev(self._fd, buffers, position)
+            expected = sum(map(len, buffers))
+            if written != expected:
+                raise OSError(errno.EIO, f"short write: {written} of {expected} bytes", self.path)
+            return written
+        total = 0
+        for start in range(0, len(buffers), IOV_MAX):
+            total += self.pwritev(buffers[start : start + IOV_MAX], position + total)
+        return total
+
+    def datasync(self) -> None:
+        """See `File`."""
+        if sys.platform == "darwin":  # fsync there stops at the drive's own cache
+            fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(self._fd)
+
+    def truncate(self, size: int) -> None:
+        """See `File`."""
+        os.ftruncate(self._fd, size)
+
+    def size(self) -> int:
+        """See `File`."""
+        return os.fstat(self._fd).st_size
+
+    def map_readonly(self, size: int) -> Buffer:
+        """See `File`."""
+        return memoryview(mmap.mmap(self._fd, size, prot=mmap.PROT_READ)) if size else b""
+
+    def close(self) -> None:
+        """See `File`."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            self.close()
+
+
+_HAS_NOWAIT = hasattr(os, "RWF_NOWAIT") and hasattr(os, "preadv")
+
+
+class OsVfs:
+    """The operating system's own file system."""
+
+    def open(self, path: str, *, create: bool = False) -> OsFile:
+        """See `Vfs`."""
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        return OsFile(path, os.open(path, flags, 0o644))
+
+    def exists(self, path: str) -> bool:
+        """See `Vfs`."""
+        return os.path.lexists(path)
+
+    def listdir(self, path: str) -> list[str]:
+        """See `Vfs`."""
+        return sorted(os.listdir(path))
+
+    def mkdir(self, path: str) -> None:
+        """See `Vfs`."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o755)
+
+    def rename(self, source: str, target: str) -> None:
+        """See `Vfs`."""
+        os.replace(source, target)
+
+    def unlink(self, path: str) -> None:
+        """See `Vfs`."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def rmdir(self, path: str) -> None:
+        """See `Vfs`."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(path)
+
+    def sync_dir(self, path: str) -> None:
+        """See `Vfs`."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def file_size(self, path: str) -> int:
+        """See `Vfs`."""
+        return os.stat(path).st_size
+
+    def modified_ms(self, path: str) -> int:
+        """See `Vfs`."""
+        return os.stat(path).st_mtime_ns // 1_000_000
+
+    def free_bytes(self, path: str) -> int:
+        """See `Vfs`."""
+        stats = os.statvfs(path)
+        return stats.f_bavail * stats.f_frsize
+
+    def device(self, path: str) -> int:
+        """See `Vfs`."""
+        return os.stat(path).st_dev
+
+
+def write_atomically(vfs: Vfs, path: str, data: bytes) -> None:
+    """Replace the file at `path` with `data`, durably: a crash leaves the old file or the new one, whole."""
+    temporary = path + ".tmp"
+    vfs.unlink(temporary)
+    file = vfs.open(temporary, create=True)
+    try:
+        file.pwritev([data], 0)
+        file.datasync()
+    finally:
+        file.close()
+    vfs.rename(temporary, path)
+    vfs.sync_dir(path.rpartition("/")[0] or ".")
+
+
+def read_whole(vfs: Vfs, path: str) -> bytes:
+    """All of a (small) file. Raises FileNotFoundError."""
+    file = vfs.open(path)
+    try:
+        return file.pread(file.size(), 0)
+    finally:
+        file.close()
