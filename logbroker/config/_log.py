@@ -8,7 +8,7 @@ from typing import Annotated
 
 from logbroker.config._server import ServerSection
 from logbroker.config.setting import OURS, Bool, Double, Int, List, Long, Text
-from logbroker.config.values import INT_MAX, LONG_MAX, Value
+from logbroker.config.values import LONG_MAX, Value
 
 
 def _directories_problem(value: Value) -> str | None:
@@ -169,9 +169,8 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
     log_retention_bytes: Annotated[
         int,
         Long(
-            "The size one partition may grow to before its oldest segments go; -1 is any.",
+            "The size one partition may grow to before its oldest segments go; negative: any.",
             unit="bytes",
-            low=-1,
             dynamic=True,
         ),
     ] = -1
@@ -377,7 +376,6 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
             "What one partition of a memory topic may hold.",
             unit="bytes",
             low=1_048_576,
-            high=INT_MAX * 1024,
             dynamic=True,
             kafka=OURS,
         ),
