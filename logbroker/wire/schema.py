@@ -12,15 +12,32 @@ versions and tagged fields, KIP-893 nullable structs.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from uuid import UUID
+
+StructClass: TypeAlias = type[Any]
+"""A dataclass of `messages/`."""
 
 VersionRange: TypeAlias = tuple[int, int]
 """First and last version, both included."""
 
 ZERO_UUID: Final = UUID(int=0)
 """What the protocol sends where a topic or directory has no id."""
+
+
+FORMATS: Final = {
+    "bool": "?",
+    "int8": "b",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "int64": "q",
+    "float64": "d",
+    "uuid": "16s",
+}
+"""How `struct` writes the types of fixed size, big-endian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,7 @@ class Field:
     first: int
     last: int
     array: bool = False
-    item: type[Any] | None = None
+    item: StructClass | None = None
     nullable: VersionRange | None = None
     tag: int | None = None
     tagged: VersionRange | None = None
@@ -93,3 +110,40 @@ class Message:
     def flexible_in(self, version: int) -> bool:
         """Whether `version` has compact lengths and tagged fields."""
         return self.flexible is not None and version >= self.flexible
+
+
+def item_of(field: Field) -> type[Any]:
+    """Return the class of a field whose type is `struct`."""
+    if field.item is None:
+        raise TypeError(f"field {field.name} is not a struct, or one without a class")
+    return field.item
+
+
+def least_size(message: Message, version: int, cls: type[Any]) -> int:
+    """Return the fewest bytes that a struct takes in a version, at least 1."""
+    flexible = message.flexible_in(version)
+    total = 1 if flexible else 0
+    for field in message.structs[cls]:
+        if field.present(version) and not field.tagged_in(version):
+            total += least_field_size(message, version, field, flexible=flexible)
+    return max(total, 1)
+
+
+def least_field_size(message: Message, version: int, field: Field, *, flexible: bool) -> int:
+    """Return the fewest bytes that a field takes."""
+    if field.array:
+        return 1 if flexible else 4
+    return least_value_size(message, version, field, flexible=flexible)
+
+
+def least_value_size(message: Message, version: int, field: Field, *, flexible: bool) -> int:
+    """Return the fewest bytes that one value of a field's type takes: of the field, or of an array's element."""
+    if field.type == "struct":
+        if field.nullable_in(version) and not field.array:
+            return 1
+        return least_size(message, version, item_of(field))
+    if field.type == "string":
+        return 1 if flexible else 2
+    if field.type in ("bytes", "records"):
+        return 1 if flexible else 4
+    return struct.calcsize(">" + FORMATS[field.type])
