@@ -335,7 +335,12 @@ def stamp_log_append_time(buffer: bytearray | memoryview, now_ms: int) -> BatchH
     records stay as they are. Costs a second CRC over the batch.
     """
     _pack_attributes_into(buffer, CRC_START, _unpack_from(buffer)[5] | TIMESTAMP_TYPE_MASK)
-    _pack_offset_into(buffer, 35, now_ms)
+    return stamp_max_timestamp(buffer, now_ms)
+
+
+def stamp_max_timestamp(buffer: bytearray | memoryview, max_timestamp: int) -> BatchHeader:
+    """Put the true max timestamp into the batch that fills `buffer`, and the CRC right; returns the new header."""
+    _pack_offset_into(buffer, 35, max_timestamp)
     _pack_crc_into(buffer, 17, crc32c(memoryview(buffer)[CRC_START:]))
     return _new(BatchHeader, _unpack_from(buffer))
 
