@@ -186,7 +186,8 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _source(record: logging.LogRecord) -> str:
-    return str(getattr(record, "source", record.name))
+    # Code that uses `logging` directly has its module's name, which begins with the package's.
+    return str(getattr(record, "source", record.name.removeprefix("logbroker.")))
 
 
 def _trace(record: logging.LogRecord) -> str:
