@@ -1,0 +1,62 @@
+"""What a coordinator needs of a partition: append, and read everything from the start.
+
+`logbroker.replication`'s Partition is one of these; a test may bring its own. Keeping the interface this narrow is what
+lets a coordinator run on a simulated log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.types import Buffer
+
+
+class AppendOutcome(Protocol):
+    """How an append ended."""
+
+    @property
+    def error(self) -> ErrorCode:
+        """NONE when the batch is durable."""
+        ...
+
+
+class CoordinatorLog(Protocol):
+    """One partition of an internal topic, led by this broker. Loop thread only."""
+
+    @property
+    def log_start_offset(self) -> int:
+        """First offset that can be read."""
+        ...
+
+    @property
+    def log_end_offset(self) -> int:
+        """Offset that the next record gets."""
+        ...
+
+    def append_as_leader(
+        self,
+        batch: bytearray,
+        *,
+        from_client: bool = True,
+        on_done: Callable[[AppendOutcome], None],
+    ) -> int:
+        """Append one batch, in order, at once; returns its base offset.
+
+        `on_done` is called once, on the loop's thread, when the batch is durable or can't become so.
+
+        Raises:
+            BrokerError: Nothing was appended, and `on_done` will not be called.
+
+        """
+        ...
+
+    async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
+        """Whole batches from the one that holds `offset` on, about `max_bytes` of them and at least one.
+
+        Raises:
+            BrokerError: The log can't be read.
+
+        """
+        ...

@@ -1,0 +1,156 @@
+"""Reading an internal topic's partition back: from its start to its end, down to the last record of every key.
+
+The result is what a fully compacted log would hold, so it does not matter how far the cleaner has come, and memory is
+bounded by the live state: values are kept as bytes and decoded by the state machine, once each, at the end.
+
+Records of a transaction count when its marker says commit, and then with the offsets they have: a plain commit that
+came between record and marker is newer and wins. Records of transactions that are still open are dropped here: no marker,
+no effect.
+
+Crash story: the log was recovered before this runs, so everything up to its end is durable and whole. What can't be
+decoded here was damaged or is of a newer release; either way the shard must not serve (`ReplayError` says where).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from logbroker.base.errors import InvalidBatchError, LogbrokerError
+from logbroker.base.types import Buffer
+from logbroker.coordination.log import CoordinatorLog
+from logbroker.coordination.machine import LoadedRecord
+from logbroker.records.batch import BatchHeader, check_crc, iter_batches
+from logbroker.records.iterator import iter_records
+
+READ_BYTES: Final = 1_048_576
+"""How much is read and decoded between two turns of the event loop: about ten milliseconds of work."""
+
+_MARKER_KEY = struct.Struct(">hh")
+_ABORT = 0
+_COMMIT = 1
+
+
+class ReplayError(LogbrokerError):
+    """An internal topic holds something that can't be understood; says which topic, partition and offset."""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What was found.
+
+    Attributes:
+        records: The last record of every key that has one, in offset order.
+        records_read: Records read, tombstones and overwritten ones included.
+        bytes_read: Their batches' size.
+
+    """
+
+    records: list[LoadedRecord]
+    records_read: int
+    bytes_read: int
+
+
+_Latest = dict[bytes, tuple[int, bytes | None]]
+
+
+class _Replay:
+    """State of one replay; `take` is fed with batches in order."""
+
+    def __init__(self, topic: str, index: int) -> None:
+        self._name = f"{topic}-{index}"
+        self._latest: _Latest = {}
+        self._open: dict[int, _Latest] = {}
+        self.records_read = 0
+        self.next_offset = -1
+
+    def take(self, buffer: Buffer) -> None:
+        """Take over the whole batches of `buffer`."""
+        try:
+            for position, header in iter_batches(buffer):
+                if header.last_offset < self.next_offset:
+                    continue
+                check_crc(buffer, header, position)
+                self.records_read += header.record_count
+                if header.is_control:
+                    self._marker(buffer, position, header)
+                elif header.is_transactional:
+                    pending = self._open.setdefault(header.producer_id, {})
+                    _collect(pending, buffer, position, header, keep_tombstones=True)
+                else:
+                    _collect(self._latest, buffer, position, header, keep_tombstones=bool(self._open))
+                self.next_offset = header.next_offset
+        except InvalidBatchError as error:
+            raise ReplayError(f"{self._name} can't be read at offset {self.next_offset}: {error}") from error
+
+    def result(self) -> list[LoadedRecord]:
+        """The live records, in offset order."""
+        live = [
+            LoadedRecord(offset, key, value)
+            for key, (offset, value) in self._latest.items()
+            if value is not None
+        ]
+        live.sort(key=lambda record: record.offset)
+        return live
+
+    def _marker(self, buffer: Buffer, position: int, header: BatchHeader) -> None:
+        for record in iter_records(buffer, position, header=header):
+            pending = self._open.pop(header.producer_id, None)
+            if record.key is None or len(record.key) < _MARKER_KEY.size:
+                raise ReplayError(
+                    f"{self._name} has a control record without a type at offset {record.offset}"
+                )
+            kind: int = _MARKER_KEY.unpack_from(record.key)[1]
+            if kind not in (_ABORT, _COMMIT):
+                raise ReplayError(
+                    f"{self._name} has a control record of unknown type {kind} at offset {record.offset}"
+                )
+            if kind == _COMMIT and pending is not None:
+                for key, entry in pending.items():
+                    known = self._latest.get(key)
+                    if known is None or known[0] < entry[0]:
+                        self._latest[key] = entry
+
+
+def _collect(
+    latest: _Latest, buffer: Buffer, position: int, header: BatchHeader, *, keep_tombstones: bool
+) -> None:
+    """Note the batch's records; tombstones are needed only while an older record of the key may still turn up."""
+    for offset, _, key, value, _ in iter_records(buffer, position, header=header):
+        if key is None:
+            # A record without a key can't belong to any state; Kafka's own coordinators pass over it too.
+            continue
+        if value is not None:
+            latest[bytes(key)] = (offset, bytes(value))
+        elif keep_tombstones:
+            latest[bytes(key)] = (offset, None)
+        else:
+            latest.pop(bytes(key), None)
+
+
+async def replay(log: CoordinatorLog, topic: str, index: int) -> Replayed:
+    """Read `log` from its start to where it ends now.
+
+    Raises:
+        BrokerError: The log can't be read (its directory is offline, say); may pass.
+        ReplayError: It holds what can't be understood; won't pass by itself.
+
+    """
+    end = log.log_end_offset
+    offset = log.log_start_offset
+    state = _Replay(topic, index)
+    bytes_read = 0
+    while offset < end:
+        buffers = await log.read_async(offset, READ_BYTES)
+        for buffer in buffers:
+            bytes_read += len(buffer)
+            state.take(buffer)
+        if state.next_offset <= offset:
+            raise ReplayError(
+                f"{topic}-{index} ends at offset {end}, but nothing can be read at offset {offset}"
+            )
+        offset = state.next_offset
+        await asyncio.sleep(0)
+    return Replayed(state.result(), state.records_read, bytes_read)
