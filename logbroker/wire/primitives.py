@@ -21,6 +21,8 @@ from logbroker.wire.schema import ZERO_UUID
 
 _T = TypeVar("_T")
 
+TAGGED_FIELDS_MAX: Final = 1000
+"""The most tagged fields in a section that is skipped; Kafka has never defined more than a handful."""
 MAX_VARINT_BYTES: Final = 5
 MAX_VARLONG_BYTES: Final = 10
 MAX_STRING_BYTES: Final = 32767
@@ -302,9 +304,18 @@ def write_compact_array_length(length: int | None) -> bytes:
     return write_uvarint(0 if length is None else length + 1)
 
 
-def skip_tagged_fields(buffer: Buffer, position: int) -> int:
-    """Pass over a section of tagged fields; return the position after it."""
+def skip_tagged_fields(buffer: Buffer, position: int, count_max: int = TAGGED_FIELDS_MAX) -> int:
+    """Pass over a section of tagged fields; return the position after it.
+
+    Args:
+        buffer: What to read.
+        position: Where the count of tagged fields stands.
+        count_max: The most that are passed over. Each can be two bytes, so a large buffer has room for millions.
+    """
+    start = position
     count, position = read_uvarint(buffer, position)
+    if count > count_max:
+        raise ProtocolError(f"{count} tagged fields at byte {start} are more than {count_max}")
     for _ in range(count):
         tag_position = position
         tag, position = read_uvarint(buffer, position)
