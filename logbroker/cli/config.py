@@ -1,0 +1,204 @@
+"""`logbroker config`: what settings there are, what they are set to and by what, and whether a file is right.
+
+None of these talks to a broker. `list` is the reference of settings, printed from their declarations; `show` loads as
+`serve` would; `check` says everything that is wrong with a file and exits 0 (fine), 1 (it isn't) or 2 (wrong usage).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from logbroker.base.errors import ConfigError
+from logbroker.config import loader
+from logbroker.config.setting import OURS, SAME, Setting
+from logbroker.config.settings import SETTINGS, find
+from logbroker.config.sources import LoadedSettings
+from logbroker.config.values import format_value
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_OUTPUT = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+@click.group("config")
+def config() -> None:
+    """Settings: list them, show what is set and by what, check a file."""
+
+
+@config.command("list")
+@click.argument("words", nargs=-1)
+@_OUTPUT
+def list_command(words: tuple[str, ...], output: str) -> None:
+    """List every setting, or those whose name contains all WORDS.
+
+    The columns: the dotted name (in a TOML file, or after --set), type and unit, default, allowed values, whether it can
+    change while the broker runs, and Kafka's default where that is another.
+    """
+    chosen = [setting for setting in SETTINGS.values() if all(word.lower() in setting.name for word in words)]
+    if output == "json":
+        _print_json([_as_json(setting) for setting in chosen])
+        return
+    if not chosen:
+        raise click.ClickException(
+            f"no setting has {' and '.join(words)} in its name; `logbroker config list` shows all"
+        )
+    table = _table("setting", "type", "default", "allowed", "live", "meaning")
+    for setting in chosen:
+        unit = f" ({setting.unit})" if setting.unit else ""
+        default = _blank(setting.default_text)
+        if setting.kafka is not SAME and setting.kafka is not OURS:
+            default += f"\n(Kafka: {_blank(setting.kafka_default)})"
+        table.add_row(
+            setting.name,
+            f"{setting.type.name.lower()}{unit}",
+            default,
+            setting.bounds,
+            "yes" if setting.dynamic else "",
+            setting.doc,
+        )
+    _print_table(table)
+
+
+@config.command("show")
+@click.option("--config", "file", type=click.Path(dir_okay=False), help="The TOML file to read.")
+@click.option("--data-dir", help="As for `logbroker serve`.")
+@click.option("--listen", multiple=True, metavar="HOST:PORT", help="As for `logbroker serve`.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As for `logbroker serve`; repeatable."
+)
+@click.option("--all", "show_all", is_flag=True, help="Also what is left at its default.")
+@click.argument("names", nargs=-1)
+@_OUTPUT
+@click.pass_context
+def show_command(
+    context: click.Context,
+    file: str | None,
+    data_dir: str | None,
+    listen: tuple[str, ...],
+    assignments: tuple[str, ...],
+    *,
+    show_all: bool,
+    names: tuple[str, ...],
+    output: str,
+) -> None:
+    """Show what `logbroker serve` would run with, and where each value comes from.
+
+    NAMES limits it to some settings. LOGBROKER_... variables count, as they do for `serve`.
+    """
+    wanted = []
+    for name in names:
+        setting = find(name)
+        if setting is None:
+            raise click.UsageError(f"there is no setting {name}; `logbroker config list` names them all")
+        wanted.append(setting)
+    try:
+        loaded = loader.load(
+            file=file,
+            environment=loader.current_environment(),
+            assignments=assignments,
+            data_dir=data_dir,
+            listen=listen,
+        )
+    except ConfigError as error:
+        _print_problems(error)
+        context.exit(2)
+    chosen = wanted or [
+        setting for setting in SETTINGS.values() if show_all or setting.name in loaded.sources.given
+    ]
+    if output == "json":
+        _print_json([_value_as_json(setting, loaded) for setting in chosen])
+        return
+    if not chosen:
+        click.echo("Every setting has its default; `logbroker config show --all` lists them.")
+        return
+    table = _table("setting", "value", "from")
+    for setting in chosen:
+        value = format_value(getattr(loaded.settings, setting.attribute))
+        table.add_row(setting.name, _blank(value), str(loaded.sources.of(setting.name)))
+    _print_table(table)
+
+
+@config.command("check")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.pass_context
+def check_command(context: click.Context, file: str) -> None:
+    """Say everything that is wrong with a settings FILE.
+
+    Only the file counts, not the environment. Exits 0 if it is fine, 1 if it isn't, 2 if it can't be read.
+    """
+    try:
+        loaded = loader.load(file=file)
+    except ConfigError as error:
+        _print_problems(error)
+        context.exit(1 if os.access(file, os.R_OK) else 2)
+    count = len(loaded.sources.given)
+    click.echo(f"{file}: fine ({count} setting{'' if count == 1 else 's'})")
+
+
+def _print_problems(error: ConfigError) -> None:
+    for problem in str(error).splitlines():
+        click.echo(f"error: {problem}", err=True)
+
+
+def _as_json(setting: Setting) -> dict[str, Any]:
+    return {
+        "name": setting.name,
+        "type": setting.type.name.lower(),
+        "unit": setting.unit or None,
+        "default": setting.default,
+        "bounds": {"low": setting.low, "high": setting.high, "choices": list(setting.choices) or None},
+        "dynamic": setting.dynamic,
+        "documentation": setting.doc,
+        "variable": loader.variable_name(setting.name),
+        "aliases": list(setting.aliases),
+        "in_kafka": setting.kafka is not OURS,
+        "kafka_default": None if setting.kafka is OURS else setting.kafka_default,
+    }
+
+
+def _value_as_json(setting: Setting, loaded: LoadedSettings) -> dict[str, Any]:
+    source = loaded.sources.of(setting.name)
+    return {
+        "name": setting.name,
+        "value": getattr(loaded.settings, setting.attribute),
+        "source": source.origin.value,
+        "place": source.place or None,
+    }
+
+
+def _blank(text: str | None) -> str:
+    return "(unset)" if text is None else text or "(empty)"
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "setting")
+    return table
+
+
+def _print_table(table: Table) -> None:
+    """Print at the terminal's width; whole and unwrapped where the output is no terminal, so that `grep` finds lines."""
+    import sys
+
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)
