@@ -342,9 +342,9 @@ class SimDisk:
         """See `Vfs`."""
         self.check("rename", source)
         old_parent, old_name, inode = self._find_parent(source)
+        parent, name, replaced = self._find_parent(target)
         if inode is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source, None, target)
-        parent, name, replaced = self._find_parent(target)
         if replaced == inode:
             return
         node = self.cache.nodes[inode]
@@ -353,7 +353,8 @@ class SimDisk:
         if replaced is not None:
             older = self.cache.nodes[replaced]
             if isinstance(older, DirectoryNode):
-                if not isinstance(node, DirectoryNode):
+                holds_source = _parts(source)[: len(_parts(target))] == _parts(target)
+                if not isinstance(node, DirectoryNode) and not holds_source:
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), source, None, target)
                 if older.entries:
                     raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), source, None, target)
