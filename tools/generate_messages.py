@@ -28,10 +28,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from kio.schema.index import api_key_map, schema_name_map
 from kio.serial._introspect import classify_field, get_field_tag, get_schema_field_type, is_optional
@@ -97,6 +98,7 @@ class StructModel:
     versions: list[int] = dataclasses.field(default_factory=list)
     fields: list[FieldModel] = dataclasses.field(default_factory=list)
     users: list[str] = dataclasses.field(default_factory=list)
+    in_lists: bool = False
 
 
 @dataclasses.dataclass
@@ -163,6 +165,7 @@ def read_struct(cls: type[Any], version: int, structs: dict[str, StructModel]) -
             field.tagged.append(version)
             field.tag = int(tag)
         if field.item is not None:
+            field.item.in_lists = field.item.in_lists or field.array
             user = f"{cls.__name__}.{field.name}"
             if user not in field.item.users:
                 field.item.users.append(user)
@@ -171,8 +174,10 @@ def read_struct(cls: type[Any], version: int, structs: dict[str, StructModel]) -
 
 def is_nullable(source: dataclasses.Field[Any], read: FieldModel) -> bool:
     """Whether None may be sent; kio also says None for zero UUIDs and absent times."""
-    if get_field_tag(source) is not None and read.item is not None:
+    if get_field_tag(source) is not None and read.item is not None and not read.array:
         return False
+    if read.array:
+        return get_origin(source.type) is not tuple  # a tuple of "UUID or None" is not itself nullable
     if read.type in ("uuid", "int64"):
         return False
     return is_optional(source)
@@ -191,22 +196,24 @@ def read_field(source: dataclasses.Field[Any], version: int, structs: dict[str, 
         name += "_ms"
     wire_type = INTEGERS_IN_DISGUISE.get(kafka_type, kafka_type)
     has_default = default is not dataclasses.MISSING
-    return FieldModel(
-        name, wire_type, shape.is_array, None, plain_default(default, wire_type, kafka_type), has_default
-    )
+    plain = plain_default(default, wire_type, kafka_type, array=shape.is_array)
+    return FieldModel(name, wire_type, shape.is_array, None, plain, has_default)
 
 
-def plain_default(default: Any, wire_type: str, kafka_type: str) -> Any:
+def plain_default(default: Any, wire_type: str, kafka_type: str, *, array: bool) -> Any:
     """A default as the plain value that stands in our class."""
     if default is dataclasses.MISSING or default == ():
         return ZERO_VALUES.get(wire_type, 0)
-    if default is None:
+    if default is None and not array:
         return {"datetime_i64": -1, "uuid": uuid.UUID(int=0)}.get(kafka_type)
+    if default is None:
+        return None
     if isinstance(default, dt.timedelta):
         return default // dt.timedelta(milliseconds=1)
     if isinstance(default, enum.Enum):
         return int(default.value)
-    for plain in (bool, int, float, str, bytes):
+    plain: Any
+    for plain in (bool, int, float, str, bytes):  # kio's own subclasses of these become the plain thing
         if isinstance(default, plain):
             return plain(default)
     raise ValueError(f"a default of {default!r}")
@@ -278,7 +285,7 @@ def write_class(struct: StructModel, kind: str, whole: tuple[int, int]) -> Itera
     if not where:
         yield f'    """The whole {"message" if kind == "message" else kind}. {versions}"""'
     else:
-        yield f'    """{"An element" if holds_elements(struct) else "The value"} of {where}. {versions}"""'
+        yield f'    """{"An element" if struct.in_lists else "The value"} of {where}. {versions}"""'
     yield ""
     for field in struct.fields:
         note = ""
@@ -288,11 +295,6 @@ def write_class(struct: StructModel, kind: str, whole: tuple[int, int]) -> Itera
         yield f"    {field.name}: {annotation(field, kind)} = {initial(field)}{note}"
     yield ""
     yield ""
-
-
-def holds_elements(struct: StructModel) -> bool:
-    """Whether a struct stands in lists; set by `mark_elements`."""
-    return getattr(struct, "in_lists", False)
 
 
 def write_table(struct: StructModel) -> Iterable[str]:
@@ -326,11 +328,6 @@ def write_table(struct: StructModel) -> Iterable[str]:
 def write_module(title: str, messages: list[MessageModel]) -> str:
     """The text of a module, before formatting."""
     structs: dict[str, tuple[StructModel, MessageModel]] = {}
-    for message in messages:
-        for struct in message.structs.values():
-            for field in struct.fields:
-                if field.item is not None and field.array:
-                    field.item.in_lists = True  # type: ignore[attr-defined]
     taken: dict[str, StructModel] = {}
     for message in messages:
         for name, struct in message.structs.items():
@@ -347,7 +344,7 @@ def write_module(title: str, messages: list[MessageModel]) -> str:
         low, high = message.versions[0], message.versions[-1]
         flexible = "never flexible" if message.flexible is None else f"flexible from v{message.flexible}"
         ranges.append(f"{message.root.name} v{low} to v{high} ({flexible})")
-    body = []
+    body: list[str] = []
     for struct, message in structs.values():
         body.extend(write_class(struct, message.kind, (message.versions[0], message.versions[-1])))
     body.append("STRUCTS: Structs = {")
@@ -437,27 +434,38 @@ def write_index(keys: dict[int, str]) -> str:
     return "\n".join(lines)
 
 
-def generate(directory: Path) -> None:
-    """Write the whole package into `directory`, which is emptied first."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+def module_texts() -> dict[str, str]:
+    """Every file of the package, by name, before formatting."""
+    texts = {"__init__.py": write_index({int(key): name for key, name in api_key_map.items()})}
     for key, name in sorted(api_key_map.items()):
         messages = [
             read_message("request", load_classes(name, EntityType.request)),
             read_message("response", load_classes(name, EntityType.response)),
         ]
-        text = write_module(f"{title_of(name)} (API key {key})", messages)
-        (directory / f"{name}.py").write_text(text)
+        texts[f"{name}.py"] = write_module(f"{title_of(name)} (API key {key})", messages)
     for name in STORED_MESSAGES:
-        text = write_module(title_of(name), [read_message("message", load_classes(name, EntityType.data))])
-        (directory / f"{name}.py").write_text(text)
-    (directory / "__init__.py").write_text(write_index({int(key): name for key, name in api_key_map.items()}))
-    configuration = PACKAGE.parent.parent.parent / "pyproject.toml"
-    for command in (["check", "--quiet", "--select", "I", "--fix"], ["format", "--quiet"]):
-        subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--config", str(configuration), str(directory)],
-            check=True,
-        )
+        message = read_message("message", load_classes(name, EntityType.data))
+        texts[f"{name}.py"] = write_module(title_of(name), [message])
+    return texts
+
+
+def generate(directory: Path) -> None:
+    """Write the whole package into `directory`; modules that are no longer made go."""
+    texts = module_texts()
+    with tempfile.TemporaryDirectory() as scratch:
+        for file_name, text in texts.items():
+            Path(scratch, file_name).write_text(text)
+        configuration = str(PACKAGE.parent.parent.parent / "pyproject.toml")
+        for command in (["check", "--quiet", "--select", "I", "--fix"], ["format", "--quiet"]):
+            subprocess.run(
+                [sys.executable, "-m", "ruff", *command, "--config", configuration, scratch], check=True
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        for old in directory.glob("*.py"):
+            if old.name not in texts:
+                old.unlink()
+        for file_name in texts:
+            shutil.copyfile(Path(scratch, file_name), directory / file_name)
 
 
 if __name__ == "__main__":

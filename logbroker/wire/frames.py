@@ -15,8 +15,6 @@ from logbroker.base.types import Buffer
 from logbroker.wire.headers import encode_request_header, response_has_tagged_header
 
 LENGTH_BYTES: Final = 4
-LEAST_REQUEST_BYTES: Final = 10
-"""API key, version, correlation id and a null client id: no request is shorter."""
 
 _LENGTH: Final = Struct(">i")
 _LENGTH_AND_RESPONSE_V0: Final = Struct(">ii")

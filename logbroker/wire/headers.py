@@ -15,7 +15,7 @@ Positions are bytes in the frame, whose length prefix is not part of it.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from logbroker.base.errors import ProtocolError
 from logbroker.base.types import Buffer
@@ -37,22 +37,9 @@ _FLEXIBLE_FROM: Final = {
 _RESPONSE_FLEXIBLE_FROM: Final = {**_FLEXIBLE_FROM, int(ApiKey.API_VERSIONS): _NEVER}
 
 
-class RequestHeader(NamedTuple):
-    """A request's header.
-
-    Attributes:
-        api_key: An API that `api.API` knows; whether a broker offers it is not checked here.
-        version: Any int16, known or not.
-        correlation_id: To be sent back in the response.
-        client_id: What the client calls itself, or None.
-        position: Where the message starts in the frame.
-    """
-
-    api_key: int
-    version: int
-    correlation_id: int
-    client_id: str | None
-    position: int
+RequestHeader: TypeAlias = tuple[int, int, int, str | None, int]
+"""API key, version, correlation id, client id, position of the message. A plain tuple, because one is made for every
+request. The key is one that `api.API` has; the version may be any int16."""
 
 
 def decode_request_header(frame: Buffer, position: int = 0) -> RequestHeader:
@@ -95,7 +82,7 @@ def decode_request_header(frame: Buffer, position: int = 0) -> RequestHeader:
                 raise ProtocolError(
                     f"{_named(api_key, version)}, the header's tagged fields: {error}"
                 ) from None
-    return RequestHeader(api_key, version, correlation_id, client_id, position)
+    return api_key, version, correlation_id, client_id, position
 
 
 def encode_request_header(api_key: int, version: int, correlation_id: int, client_id: str | None) -> bytes:

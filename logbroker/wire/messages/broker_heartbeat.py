@@ -21,7 +21,7 @@ class BrokerHeartbeatRequest:
     want_fence: bool = False
     want_shut_down: bool = False
     offline_log_dirs: list[UUID] = field(default_factory=list)  # v1+
-    cordoned_log_dirs: list[UUID] = field(default_factory=list)  # v2+
+    cordoned_log_dirs: list[UUID] | None = None  # v2+
 
 
 @dataclass(slots=True)
@@ -43,7 +43,9 @@ STRUCTS: Structs = {
         Field("want_fence", "bool", 0, 2, default=False),
         Field("want_shut_down", "bool", 0, 2, default=False),
         Field("offline_log_dirs", "uuid", 1, 2, array=True, tag=0, tagged=(1, 2), default=()),
-        Field("cordoned_log_dirs", "uuid", 2, 2, array=True, tag=1, tagged=(2, 2), default=()),
+        Field(
+            "cordoned_log_dirs", "uuid", 2, 2, array=True, nullable=(2, 2), tag=1, tagged=(2, 2), default=None
+        ),
     ),
     BrokerHeartbeatResponse: (
         Field("throttle_time_ms", "int32", 0, 2),
