@@ -355,6 +355,11 @@ def set_level(level: str) -> None:
     _ROOT.setLevel(LEVELS[level])
 
 
+def configured() -> bool:
+    """Whether `configure` is in force."""
+    return _writer is not None
+
+
 def dropped_lines() -> int:
     """Lines dropped since `configure`, because standard error was not read fast enough."""
     return _writer.dropped if _writer is not None else 0

@@ -60,6 +60,7 @@ def load(
     file: str | None = None,
     environment: Mapping[str, str] | None = None,
     assignments: Sequence[str] = (),
+    flags: Mapping[str, str] | None = None,
     data_dir: str | None = None,
     listen: Sequence[str] = (),
 ) -> LoadedSettings:
@@ -69,6 +70,7 @@ def load(
         file: path of a TOML file; without it the environment's LOGBROKER_CONFIG counts, and without that there is none.
         environment: variables; those that begin with LOGBROKER_ must name settings.
         assignments: `key=value` texts of `--set`.
+        flags: settings that have an option of their own (`log.format` is --log-format), by name.
         data_dir: one directory for records and metadata, whatever the file says of either.
         listen: `host:port` or `NAME://host:port`, in place of `listeners`.
 
@@ -111,6 +113,8 @@ def load(
             )
             continue
         put(name.strip(), text, Source(Origin.COMMAND_LINE, "--set"))
+    for name, text in (flags or {}).items():
+        put(name, text, Source(Origin.COMMAND_LINE, f"--{name.replace('.', '-')}"))
     if data_dir is not None:
         # Metadata and records belong together: a directory given here must never be paired with metadata elsewhere.
         put("log.dirs", (data_dir,), Source(Origin.COMMAND_LINE, "--data-dir"))
