@@ -68,10 +68,27 @@ ZERO_VALUES: dict[str, Any] = {
     "uuid": uuid.UUID(int=0),
 }
 
-# kio follows Kafka 4.3.1 version by version (tests/wire/test_kafka_definitions.py compares every field with the
-# jar's own definitions), so there is nothing to correct. A correction would stand here, by message name, as the
-# versions to pretend and the version to copy them from: {"ProduceRequest": {14: 13}}.
-MISSING_VERSIONS: dict[str, dict[int, int]] = {}
+# What kio lacks, found by comparing every field with the definitions in Kafka's jar (which a test does). Versions:
+# nothing, kio 0.6.5 has each that Kafka 4.3.1 has. Defaults: it drops the null of arrays of structs.
+NULL_BY_DEFAULT = {
+    "ConsumerGroupHeartbeatRequest": {"topic_partitions"},
+    "ListPartitionReassignmentsRequest": {"topics"},
+    "StreamsGroupHeartbeatRequest": {
+        "active_tasks",
+        "client_tags",
+        "standby_tasks",
+        "task_end_offsets",
+        "task_offsets",
+        "warmup_tasks",
+    },
+    "StreamsGroupHeartbeatResponse": {
+        "active_tasks",
+        "partitions_by_user_endpoint",
+        "standby_tasks",
+        "warmup_tasks",
+    },
+    "Topology": {"subtopologies"},
+}
 
 
 @dataclasses.dataclass
@@ -125,8 +142,6 @@ def read_message(kind: str, classes: dict[int, type[Any]]) -> MessageModel:
     structs: dict[str, StructModel] = {}
     newest = max(classes)
     name = classes[newest].__name__
-    for pretended, copied in MISSING_VERSIONS.get(name, {}).items():
-        classes[pretended] = classes[copied]
     for version in sorted(classes, reverse=True):
         read_struct(classes[version], version, structs)
     flexible = [version for version, cls in classes.items() if cls.__flexible__]
@@ -146,6 +161,7 @@ def read_struct(cls: type[Any], version: int, structs: dict[str, StructModel]) -
         return struct
     struct.versions.append(version)
     known = {field.name: field for field in struct.fields}
+    null_by_default = NULL_BY_DEFAULT.get(cls.__name__, set())
     position = 0  # fields of older versions go where they stood: behind the one that precedes them
     for source in dataclasses.fields(cls):
         read = read_field(source, version, structs)
@@ -157,7 +173,7 @@ def read_struct(cls: type[Any], version: int, structs: dict[str, StructModel]) -
             raise ValueError(f"{cls.__name__}.{read.name} has another type in version {version}")
         position = struct.fields.index(field) + 1
         field.versions.append(version)
-        field.has_default = field.has_default or read.has_default
+        field.has_default = field.has_default or read.has_default or field.name in null_by_default
         if is_nullable(source, read):
             field.nullable.append(version)
         tag = get_field_tag(source)

@@ -38,9 +38,13 @@ def all_cases() -> Iterator[Case]:
     for key in MODULE_OF_API_KEY:
         request, response = codec.request_schema(key), codec.response_schema(key)
         for version in range(request.first, request.last + 1):
-            yield Case(request, version, codec.request_encoder(key, version), codec.request_decoder(key, version))
+            yield Case(
+                request, version, codec.request_encoder(key, version), codec.request_decoder(key, version)
+            )
         for version in range(response.first, response.last + 1):
-            yield Case(response, version, codec.response_encoder(key, version), codec.response_decoder(key, version))
+            yield Case(
+                response, version, codec.response_encoder(key, version), codec.response_decoder(key, version)
+            )
     for module in STORED_MESSAGE_MODULES:
         schema = codec.stored_schema(module)
         for version in range(schema.first, schema.last + 1):
@@ -69,7 +73,12 @@ class MessageMaker:
             if field.tagged_in(version) and self.random.random() < 0.5:
                 continue
             value = self._field(schema, version, field, depth)
-            if field.tagged_in(version) and field.type == "struct" and not field.array and value == field.item():
+            if (
+                field.tagged_in(version)
+                and field.type == "struct"
+                and not field.array
+                and value == field.item()
+            ):
                 continue  # a tagged struct that holds its default isn't sent, and comes back as None
             setattr(made, field.name, value)
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import importlib
 import io
 import uuid
@@ -17,7 +17,7 @@ from kio.serial import entity_writer  # noqa: E402
 from kio.serial._implicit_defaults import get_tagged_field_default  # noqa: E402
 from kio.serial._introspect import classify_field, get_field_tag, get_schema_field_type  # noqa: E402
 
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def kio_classes() -> dict[tuple[str, int], type[Any]]:
@@ -61,9 +61,9 @@ def one_to_kio(python_type: type[Any], kafka_type: str | None, value: Any) -> An
         case "error_code":
             return ErrorCode(value)
         case "timedelta_i32" | "timedelta_i64":
-            return datetime.timedelta(milliseconds=value)
+            return dt.timedelta(milliseconds=value)
         case "datetime_i64":
-            return None if value == -1 else EPOCH + datetime.timedelta(milliseconds=value)
+            return None if value == -1 else EPOCH + dt.timedelta(milliseconds=value)
         case "uuid":
             return None if value == uuid.UUID(int=0) else value
     return value

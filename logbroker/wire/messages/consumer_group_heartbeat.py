@@ -32,7 +32,7 @@ class ConsumerGroupHeartbeatRequest:
     subscribed_topic_names: list[str] | None = None
     subscribed_topic_regex: str | None = None  # v1+
     server_assignor: str | None = None
-    topic_partitions: list[ConsumerGroupHeartbeatRequestTopicPartitions] | None = field(default_factory=list)
+    topic_partitions: list[ConsumerGroupHeartbeatRequestTopicPartitions] | None = None
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ STRUCTS: Structs = {
             array=True,
             item=ConsumerGroupHeartbeatRequestTopicPartitions,
             nullable=(0, 1),
-            default=(),
+            default=None,
         ),
     ),
     ConsumerGroupHeartbeatResponseTopicPartitions: (

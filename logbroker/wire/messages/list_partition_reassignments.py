@@ -23,7 +23,7 @@ class ListPartitionReassignmentsRequest:
     """The whole request. Version 0."""
 
     timeout_ms: int = 60000
-    topics: list[ListPartitionReassignmentsTopics] | None = field(default_factory=list)
+    topics: list[ListPartitionReassignmentsTopics] | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ STRUCTS: Structs = {
             array=True,
             item=ListPartitionReassignmentsTopics,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
     ),
     OngoingPartitionReassignment: (

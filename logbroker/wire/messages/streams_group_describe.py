@@ -52,7 +52,7 @@ class Topology:
     """The value of `DescribedGroup.topology`. Version 0."""
 
     epoch: int = 0
-    subtopologies: list[Subtopology] | None = field(default_factory=list)
+    subtopologies: list[Subtopology] | None = None
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ STRUCTS: Structs = {
     ),
     Topology: (
         Field("epoch", "int32", 0, 0),
-        Field("subtopologies", "struct", 0, 0, array=True, item=Subtopology, nullable=(0, 0), default=()),
+        Field("subtopologies", "struct", 0, 0, array=True, item=Subtopology, nullable=(0, 0), default=None),
     ),
     Endpoint: (
         Field("host", "string", 0, 0, default=""),

@@ -95,14 +95,14 @@ class StreamsGroupHeartbeatRequest:
     rack_id: str | None = None
     rebalance_timeout_ms: int = -1
     topology: Topology | None = None
-    active_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = field(default_factory=list)
-    standby_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = field(default_factory=list)
-    warmup_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = field(default_factory=list)
+    active_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = None
+    standby_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = None
+    warmup_tasks: list[StreamsGroupHeartbeatRequestTaskIds] | None = None
     process_id: str | None = None
     user_endpoint: StreamsGroupHeartbeatRequestEndpoint | None = None
-    client_tags: list[KeyValue] | None = field(default_factory=list)
-    task_offsets: list[TaskOffset] | None = field(default_factory=list)
-    task_end_offsets: list[TaskOffset] | None = field(default_factory=list)
+    client_tags: list[KeyValue] | None = None
+    task_offsets: list[TaskOffset] | None = None
+    task_end_offsets: list[TaskOffset] | None = None
     shutdown_application: bool = False
 
 
@@ -162,11 +162,11 @@ class StreamsGroupHeartbeatResponse:
     acceptable_recovery_lag: int = 0
     task_offset_interval_ms: int = 0
     status: list[Status] | None = field(default_factory=list)
-    active_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = field(default_factory=list)
-    standby_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = field(default_factory=list)
-    warmup_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = field(default_factory=list)
+    active_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = None
+    standby_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = None
+    warmup_tasks: list[StreamsGroupHeartbeatResponseTaskIds] | None = None
     endpoint_information_epoch: int = 0
-    partitions_by_user_endpoint: list[EndpointToPartitions] | None = field(default_factory=list)
+    partitions_by_user_endpoint: list[EndpointToPartitions] | None = None
 
 
 STRUCTS: Structs = {
@@ -228,7 +228,7 @@ STRUCTS: Structs = {
             array=True,
             item=StreamsGroupHeartbeatRequestTaskIds,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
         Field(
             "standby_tasks",
@@ -238,7 +238,7 @@ STRUCTS: Structs = {
             array=True,
             item=StreamsGroupHeartbeatRequestTaskIds,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
         Field(
             "warmup_tasks",
@@ -248,7 +248,7 @@ STRUCTS: Structs = {
             array=True,
             item=StreamsGroupHeartbeatRequestTaskIds,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
         Field("process_id", "string", 0, 0, nullable=(0, 0), default=None),
         Field(
@@ -260,9 +260,9 @@ STRUCTS: Structs = {
             nullable=(0, 0),
             default=None,
         ),
-        Field("client_tags", "struct", 0, 0, array=True, item=KeyValue, nullable=(0, 0), default=()),
-        Field("task_offsets", "struct", 0, 0, array=True, item=TaskOffset, nullable=(0, 0), default=()),
-        Field("task_end_offsets", "struct", 0, 0, array=True, item=TaskOffset, nullable=(0, 0), default=()),
+        Field("client_tags", "struct", 0, 0, array=True, item=KeyValue, nullable=(0, 0), default=None),
+        Field("task_offsets", "struct", 0, 0, array=True, item=TaskOffset, nullable=(0, 0), default=None),
+        Field("task_end_offsets", "struct", 0, 0, array=True, item=TaskOffset, nullable=(0, 0), default=None),
         Field("shutdown_application", "bool", 0, 0, default=False),
     ),
     Status: (
@@ -304,7 +304,7 @@ STRUCTS: Structs = {
             array=True,
             item=StreamsGroupHeartbeatResponseTaskIds,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
         Field(
             "standby_tasks",
@@ -314,7 +314,7 @@ STRUCTS: Structs = {
             array=True,
             item=StreamsGroupHeartbeatResponseTaskIds,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
         Field(
             "warmup_tasks",
@@ -324,7 +324,7 @@ STRUCTS: Structs = {
             array=True,
             item=StreamsGroupHeartbeatResponseTaskIds,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
         Field("endpoint_information_epoch", "int32", 0, 0),
         Field(
@@ -335,7 +335,7 @@ STRUCTS: Structs = {
             array=True,
             item=EndpointToPartitions,
             nullable=(0, 0),
-            default=(),
+            default=None,
         ),
     ),
 }

@@ -15,7 +15,7 @@ public final class DumpApis {
             line.append(type.apiKey()).append(' ').append(api.name).append(' ').append(api.name());
             line.append(' ').append(type.lowestSupportedVersion());
             line.append(' ').append(type.highestSupportedVersion(true));
-            line.append(' ').append(type.highestSupportedVersion(false)).append(' ');
+            line.append(' ').append(type.highestSupportedVersion(false)).append(" ,");
             for (short version = type.lowestSupportedVersion(); version <= type.highestSupportedVersion(true); version++) {
                 line.append(version).append(':').append(type.requestHeaderVersion(version));
                 line.append(':').append(type.responseHeaderVersion(version)).append(',');
