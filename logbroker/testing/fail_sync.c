@@ -1,0 +1,65 @@
+/* Preloaded under a process: fails one fsync or fdatasync of a chosen file, once.
+ *
+ * FAIL_SYNC_CONTROL names a file. While it exists, its first line is a piece of a path: the next sync of a file whose path
+ * contains it removes the control file and returns EIO (or the number in the second line). */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int strikes(int fd)
+{
+    const char *control = getenv("FAIL_SYNC_CONTROL");
+    FILE *file;
+    char wanted[4096], link[64], path[4096];
+    int error = EIO;
+    ssize_t length;
+
+    if (!control || !(file = fopen(control, "re")))
+        return 0;
+    if (!fgets(wanted, sizeof wanted, file)) {
+        fclose(file);
+        return 0;
+    }
+    if (fscanf(file, "%d", &error) != 1)
+        error = EIO;
+    fclose(file);
+    wanted[strcspn(wanted, "\n")] = 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, sizeof path - 1);
+    if (length < 0)
+        return 0;
+    path[length] = 0;
+    if (!strstr(path, wanted) || unlink(control))
+        return 0; /* another thread was first */
+    return error;
+}
+
+int fdatasync(int fd)
+{
+    static int (*real)(int);
+    int error = strikes(fd);
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    if (!real)
+        real = dlsym(RTLD_NEXT, "fdatasync");
+    return real(fd);
+}
+
+int fsync(int fd)
+{
+    static int (*real)(int);
+    int error = strikes(fd);
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    if (!real)
+        real = dlsym(RTLD_NEXT, "fsync");
+    return real(fd);
+}
