@@ -55,14 +55,14 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     listener_security_protocol_map: Annotated[
-        tuple[str, ...],
-        List(
+        str,
+        Text(
             "Which protocol each listener name stands for, as NAME:PROTOCOL. PLAINTEXT is the only protocol of this "
             "version; the map serves to give several plain listeners names of their own.",
-            kafka=("SASL_SSL:SASL_SSL", "PLAINTEXT:PLAINTEXT", "SSL:SSL", "SASL_PLAINTEXT:SASL_PLAINTEXT"),
+            kafka="SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
             check=protocol_map_problem,
         ),
-    ] = ("PLAINTEXT:PLAINTEXT",)
+    ] = "PLAINTEXT:PLAINTEXT"
     socket_listen_backlog_size: Annotated[
         int,
         Int("Connections that may wait in the kernel to be accepted, per listener.", low=1, kafka=50),

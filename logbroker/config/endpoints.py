@@ -7,7 +7,7 @@ for is PLAINTEXT (`listener.security.protocol.map`, KIP-103).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -83,10 +83,10 @@ def metrics_problem(value: object) -> str | None:
     return _endpoints_problem(value, allow_empty=True, allow_shared_names=True, default_name="HTTP")
 
 
-def protocol_map(value: Sequence[str]) -> dict[str, str]:
+def protocol_map(value: str) -> dict[str, str]:
     """Read `listener.security.protocol.map`; raises ValueError for an item that isn't `NAME:PROTOCOL`."""
     mapping: dict[str, str] = {}
-    for item in value:
+    for item in filter(None, value.split(",")):
         name, separator, protocol = item.partition(":")
         if not separator or not name.strip() or not protocol.strip():
             raise ValueError(f"{item!r} is not NAME:PROTOCOL")
@@ -97,7 +97,7 @@ def protocol_map(value: Sequence[str]) -> dict[str, str]:
 def protocol_map_problem(value: object) -> str | None:
     """What is wrong with `listener.security.protocol.map`, or None."""
     try:
-        mapping = protocol_map(value if isinstance(value, tuple) else ())
+        mapping = protocol_map(value if isinstance(value, str) else "")
     except ValueError as error:
         return str(error)
     for name, protocol in mapping.items():
