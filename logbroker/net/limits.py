@@ -1,0 +1,61 @@
+"""What clients may take of the broker: the bounds on frames, memory, connections and time.
+
+Plain values, so that this layer knows nothing of settings files; the broker fills them from its settings (the Kafka
+or logbroker setting that each one comes from is named beside it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+RECEIVE_BYTES: Final = 64 * 1024
+"""The most one read takes in while frames are small; shared by all connections of a server."""
+
+PEEK_BYTES: Final = 4 * 1024
+"""The read after a large frame: long enough to learn the next length, short enough to be copied for nothing."""
+
+LARGE_FRAME_BYTES: Final = 32 * 1024
+"""From this size on a frame that was cut by a read makes the next read a peek."""
+
+FIRST_BUFFER_BYTES: Final = 16 * 1024
+"""What a promise alone gets: the first buffer of a frame that isn't whole yet, on a connection that showed nothing."""
+
+TRUSTED_BUFFER_BYTES: Final = 4 * 1024 * 1024
+"""A connection that has sent a whole frame gets buffers of that size at once, up to this; growth is geometric above."""
+
+JOIN_BYTES: Final = 64 * 1024
+"""Replies of one tick are copied into one piece up to this size, and handed over as a list of pieces above."""
+
+PROGRESS_BYTES: Final = 64 * 1024
+"""What a half-received frame must gain within `stalled_frame_timeout_ms` while request memory is short."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ServerLimits:
+    """The bounds of one server, over all its listeners.
+
+    Attributes:
+        request_max_bytes: The largest frame, without its length (`socket.request.max.bytes`).
+        queued_max_bytes: Memory of all requests in flight and all frames half received (`queued.max.request.bytes`);
+            None for no bound.
+        in_flight_max: Unanswered requests of one connection (`max.in.flight.requests`).
+        outgoing_max_bytes: Replies of one connection that the peer hasn't taken yet; beyond it no more of its
+            requests are read (`socket.send.buffer.max.bytes`). One reply may go over it.
+        stuck_reader_timeout_ms: How long a peer may take nothing of what waits for it.
+        idle_max_ms: How long a connection may be silent with nothing in flight (`connections.max.idle.ms`).
+        stalled_frame_timeout_ms: While request memory is short, how long a connection may hold received bytes that
+            don't become a request.
+        connections_max: Connections at once (`max.connections`).
+        connections_per_address_max: Connections at once from one address (`max.connections.per.ip`).
+    """
+
+    request_max_bytes: int = 104_857_600
+    queued_max_bytes: int | None = 134_217_728
+    in_flight_max: int = 1000
+    outgoing_max_bytes: int = 16_777_216
+    stuck_reader_timeout_ms: int = 600_000
+    idle_max_ms: int = 600_000
+    stalled_frame_timeout_ms: int = 10_000
+    connections_max: int = 10_000
+    connections_per_address_max: int = 10_000
