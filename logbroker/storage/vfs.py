@@ -282,6 +282,18 @@ def write_atomically(vfs: Vfs, path: str, data: bytes) -> None:
     vfs.sync_dir(path.rpartition("/")[0] or ".")
 
 
+def write_unsynced(vfs: Vfs, path: str, data: bytes) -> None:
+    """Replace the file at `path` with `data`, for people and tools: after a crash it may be old, empty or gone."""
+    temporary = path + ".tmp"
+    vfs.unlink(temporary)
+    file = vfs.open(temporary, create=True)
+    try:
+        file.pwritev([data], 0)
+    finally:
+        file.close()
+    vfs.rename(temporary, path)
+
+
 def read_whole(vfs: Vfs, path: str) -> bytes:
     """All of a (small) file. Raises FileNotFoundError."""
     file = vfs.open(path)

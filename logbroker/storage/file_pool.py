@@ -1,0 +1,97 @@
+"""Open segment files, fewer than the process may have.
+
+A segment opens when it is first touched. Files that hold bytes not yet synced are *pinned* and stay open until they
+are synced: a file that was closed and opened again can miss the write error that its pages met. The others
+leave by least recent use once there are more than `max_open`. A thread that works on a file holds the object; dropping it here
+closes the descriptor only when the last reference goes.
+
+Running out of descriptors is not a disk error: the pool gives some back and tries again. When pinned files alone are too many,
+the oldest of them is synced and let go.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections import OrderedDict
+
+from logbroker.storage.vfs import File, Vfs
+
+
+class FilePool:
+    """An LRU of open files by path; may be used from every thread."""
+
+    def __init__(self, vfs: Vfs, max_open: int = 4096) -> None:
+        self.vfs = vfs
+        self.max_open = max_open
+        self._files: OrderedDict[str, File] = OrderedDict()
+        self._pinned: dict[str, File] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def open_count(self) -> int:
+        """Files open now."""
+        return len(self._files) + len(self._pinned)
+
+    def get(self, path: str, *, create: bool = False, pin: bool = False) -> File:
+        """The open file at `path`. With `pin` it stays open until `unpin`.
+
+        Raises FileNotFoundError where it is missing and `create` isn't set; OSError as open does.
+        """
+        with self._lock:
+            file = self._pinned.get(path)
+            if file is not None:
+                return file
+            file = self._files.get(path)
+            if file is None:
+                file = self._open(path, create=create)
+            if pin:
+                self._files.pop(path, None)
+                self._pinned[path] = file
+            else:
+                self._files[path] = file
+                self._files.move_to_end(path)
+            while len(self._files) > 1 and len(self._files) + len(self._pinned) > self.max_open:
+                self._files.popitem(last=False)
+            if len(self._pinned) > self.max_open:
+                oldest = next(iter(self._pinned))
+                self._pinned[oldest].datasync()
+                del self._pinned[oldest]
+            return file
+
+    def unpin(self, path: str) -> None:
+        """The file is synced: it may be closed when others need the room."""
+        with self._lock:
+            file = self._pinned.pop(path, None)
+            if file is not None:
+                self._files[path] = file
+
+    def forget(self, path: str) -> None:
+        """Drop the file (it was deleted or renamed)."""
+        with self._lock:
+            self._files.pop(path, None)
+            self._pinned.pop(path, None)
+
+    def forget_under(self, directory: str) -> None:
+        """Drop every file below a directory."""
+        prefix = directory + "/"
+        with self._lock:
+            for table in (self._files, self._pinned):
+                for path in [path for path in table if path.startswith(prefix)]:
+                    del table[path]
+
+    def close(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._files.clear()
+            self._pinned.clear()
+
+    def _open(self, path: str, *, create: bool) -> File:
+        try:
+            return self.vfs.open(path, create=create)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._files:
+                raise
+        for _ in range(max(1, len(self._files) // 2)):
+            self._files.popitem(last=False)
+        return self.vfs.open(path, create=create)

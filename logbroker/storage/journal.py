@@ -1,0 +1,402 @@
+"""The journal of one log directory: a ring of pre-written files that makes every waiting append durable at once.
+
+    submit (loop)  ->  drain_steps (lane `journal`): take all that waits, one pwritev, one fdatasync  ->  committed (loop)
+
+One commit is in flight at a time; a commit never crosses a file and never touches a block of an earlier one. Files
+are filled with zeros when they are made, so that a commit overwrites allocated blocks and fdatasync has no file metadata to
+write. A file is free again once a checkpoint has made everything in it durable elsewhere (`recycle`); until one is free,
+appends wait, and `ring_waits` counts that.
+
+Crash story: `recovery.py` reads the ring back; `journal_format.py` says what makes a commit believable. Each start
+takes a new generation and salt, written durably to `journal/generations` before the first commit (`begin_generation`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from logbroker.base.errors import CorruptionError
+from logbroker.base.types import Buffer
+from logbroker.storage.executor import Executor, Steps
+from logbroker.storage.journal_format import (
+    BATCH,
+    ENTRY_SIZE,
+    FILE_BLOCK,
+    HEADER_SIZE,
+    START,
+    commit_size,
+    encode_commit,
+    pack_entry,
+)
+from logbroker.storage.vfs import File, Vfs, read_whole, write_atomically
+
+if TYPE_CHECKING:
+    from logbroker.storage.append import JournalItem
+
+DIRECTORY = "journal"
+FIRST_FILE_BYTES = 1 << 20
+"""The file a first start waits for; the others are filled in the background."""
+_FILL_BYTES = 1 << 20
+
+
+class Generation(NamedTuple):
+    """One life of the journal."""
+
+    number: int
+    salt: int
+
+
+class RingFile:
+    """One file of the ring; `last_sequence` is -1 while nothing in it matters."""
+
+    __slots__ = ("file", "keep", "last_sequence", "path", "size")
+
+    def __init__(
+        self, path: str, file: File, size: int, last_sequence: int = -1, *, keep: bool = False
+    ) -> None:
+        self.path = path
+        self.file = file
+        self.size = size
+        self.last_sequence = last_sequence
+        self.keep = keep
+        """Set it aside instead of using it again: a damaged partition may be repaired from it."""
+
+
+class CommitReport(NamedTuple):
+    """What one commit did, as the loop hears of it."""
+
+    items: list[JournalItem]
+    size_bytes: int
+    seconds: float
+
+
+class Journal:
+    """The ring and its one writer. `submit`, `recycle` and the counters belong to the loop; `*_steps` to the lane."""
+
+    def __init__(
+        self,
+        vfs: Vfs,
+        executor: Executor,
+        directory: str,
+        *,
+        files: int,
+        file_bytes: int,
+        group_max_bytes: int,
+        on_committed: Callable[[CommitReport], None],
+        on_failed: Callable[[BaseException], None],
+        on_refused: Callable[[list[JournalItem]], None],
+        on_file_full: Callable[[], None],
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.vfs = vfs
+        self.path = f"{directory}/{DIRECTORY}"
+        self.executor = executor
+        self.files_wanted = files
+        self.file_bytes = file_bytes
+        self.group_max_bytes = group_max_bytes
+        self.generation = Generation(0, 0)
+        self.sequence = 0
+        """Number of the next commit. Written by the lane, read by the loop: a stale value is lower, which is the safe side."""
+        self.ring_waits = 0
+        self.commits = 0
+        self.blocked = False
+        self._on_committed = on_committed
+        self._on_failed = on_failed
+        self._on_refused = on_refused
+        self._on_file_full = on_file_full
+        self._random_bytes = random_bytes
+        self._incoming: deque[list[JournalItem]] = deque()
+        self._waiting: list[JournalItem] = []
+        self._active: RingFile | None = None
+        self._position = 0
+        self._free: deque[RingFile] = deque()
+        self._full: deque[RingFile] = deque()
+        self._in_flight: list[JournalItem] = []
+        self._filling = False
+        self._failed = False
+
+    # Loop side
+
+    def submit(self, items: list[JournalItem]) -> None:
+        """Queue items for the next commit; `on_committed` hears of them when they are durable."""
+        self._incoming.append(items)
+        self.executor.submit("journal", self.drain_steps(), self._drained)
+
+    def recycle(self, sequence: int) -> None:
+        """Every commit below `sequence` is durable elsewhere: files that hold nothing else are free again."""
+        while self._full and self._full[0].last_sequence < sequence:
+            ring_file = self._full.popleft()
+            if ring_file.keep:
+                self.executor.submit("fill", self._keep_steps(ring_file), self._kept)
+            else:
+                self._free.append(ring_file)
+        if self.blocked and self._free:
+            self.blocked = False
+            self.executor.submit("journal", self.drain_steps(), self._drained)
+
+    @property
+    def files_total(self) -> int:
+        """Files in the ring now."""
+        return len(self._free) + len(self._full) + (self._active is not None)
+
+    @property
+    def files_full(self) -> int:
+        """Files that wait for a checkpoint."""
+        return len(self._full)
+
+    @property
+    def pressure(self) -> bool:
+        """Whether half of the ring waits for a checkpoint (or an append waits for the ring)."""
+        return self.blocked or 2 * (len(self._full) + 1) >= self.files_total
+
+    def grow(self) -> None:
+        """Fill the next missing file of the ring in the background, if one is missing."""
+        if self._filling or self._failed or self.files_total >= self.files_wanted:
+            return
+        self._filling = True
+        self.executor.submit("fill", self.fill_steps(self._new_path(), self.file_bytes), self._filled)
+
+    def _keep_steps(self, ring_file: RingFile) -> Steps[None]:
+        self.vfs.rename(ring_file.path, ring_file.path + ".kept")
+        yield
+        self.vfs.sync_dir(self.path)
+
+    def _kept(self, _: None, error: BaseException | None) -> None:
+        if error is not None:
+            self._on_failed(error)
+        else:
+            self.grow()
+
+    def _filled(self, made: RingFile | None, error: BaseException | None) -> None:
+        self._filling = False
+        if made is None:
+            self._on_failed(error or OSError("the journal file was not made"))
+            return
+        self._free.append(made)
+        if self.blocked:
+            self.blocked = False
+            self.executor.submit("journal", self.drain_steps(), self._drained)
+        self.grow()
+
+    def stop(self) -> None:
+        """Commit nothing more; what waits comes back through `on_refused`."""
+        self._failed = True
+        self.executor.submit("journal", self.drain_steps(), self._drained)
+
+    def _drained(self, blocked: bool | None, error: BaseException | None) -> None:
+        if error is not None:
+            self._failed = True
+            self._on_failed(error)
+        if self._failed:
+            left = self._in_flight + self._waiting
+            while self._incoming:
+                left.extend(self._incoming.popleft())
+            self._in_flight = []
+            self._waiting = []
+            self._on_refused(left)
+        elif blocked:
+            if self._free:  # a file was freed while the lane was giving up
+                self.executor.submit("journal", self.drain_steps(), self._drained)
+                return
+            if not self.blocked:
+                self.blocked = True
+                self.ring_waits += 1
+            self._on_file_full()
+
+    # Lane side
+
+    def drain_steps(self) -> Steps[bool]:
+        """Commit until nothing waits; True if what waits finds no room in the ring."""
+        while True:
+            while self._incoming:
+                self._waiting.extend(self._incoming.popleft())
+            if not self._waiting or self._failed:
+                return False
+            started = time.perf_counter()
+            taken, buffers, size = self._take()
+            if not taken:
+                return True
+            self._in_flight = taken
+            active = self._active
+            if active is None:
+                raise CorruptionError(self.path, 0, "the journal has no file to write to")
+            active.file.pwritev(buffers, self._position)
+            yield
+            active.file.datasync()
+            self._position += size
+            active.last_sequence = self.sequence
+            self.sequence += 1
+            self.commits += 1
+            report = CommitReport(taken, size, time.perf_counter() - started)
+            self._in_flight = []
+            self.executor.post(self._on_committed, report)
+            del taken, buffers, report
+            yield
+
+    def _take(self) -> tuple[list[JournalItem], list[Buffer], int]:
+        """As many waiting items as fit in one commit, encoded; none if the ring is full."""
+        waiting = self._waiting
+        room = self._room_for(waiting[0])
+        if not room:
+            return [], [], 0
+        limit = min(room, self.group_max_bytes)
+        table: list[bytes] = []
+        payloads: list[Buffer] = []
+        payload_bytes = 0
+        used = HEADER_SIZE
+        count = 0
+        for item in waiting:
+            size = item.size
+            kind = item.kind
+            used += ENTRY_SIZE
+            if kind == BATCH:
+                used += size
+            if used > limit and count:
+                break
+            count += 1
+            if kind == BATCH:
+                payloads.append(item.buffer)
+                payload_bytes += size
+            log = item.log
+            table.append(
+                pack_entry(
+                    log.topic_id_bytes,
+                    log.index,
+                    kind,
+                    item.leader_epoch,
+                    item.segment_base,
+                    item.position,
+                    item.previous_end,
+                    item.base_offset,
+                    item.next_offset,
+                    size,
+                    item.crc,
+                )
+            )
+        if count == len(waiting):
+            taken = waiting
+            self._waiting = []
+        else:
+            taken = waiting[:count]
+            del waiting[:count]
+        number, salt = self.generation
+        buffers = encode_commit(number, salt, self.sequence, table, payloads, payload_bytes)
+        return taken, buffers, commit_size(count, payload_bytes)
+
+    def _room_for(self, item: JournalItem) -> int:
+        """Bytes left in the active file if `item` fits there, else in the next free one; 0 if there is none."""
+        need = commit_size(1, item.size if item.kind == BATCH else 0)
+        active = self._active
+        if active is not None:
+            left = active.size - self._position
+            if left >= need:
+                return left
+        chosen = self._next_free(need)
+        if chosen is None:
+            return 0
+        if active is not None:
+            self._full.append(active)
+            self.executor.post(lambda _: self._on_file_full(), None)
+        self._active = chosen
+        self._position = 0
+        return chosen.size
+
+    def _next_free(self, need: int) -> RingFile | None:
+        """The free file that waited longest and can hold `need` bytes (the first one made is small)."""
+        for _ in range(len(self._free)):
+            file = self._free.popleft()
+            if file.size >= need:
+                return file
+            self._free.append(file)
+        return None
+
+    def fill_steps(self, path: str, size: int) -> Steps[RingFile]:
+        """Make one file of the ring: zeros, synced, its name durable before anybody relies on it."""
+        file = self.vfs.open(path, create=True)
+        zeros = bytes(_FILL_BYTES)
+        for position in range(0, size, _FILL_BYTES):
+            file.pwritev([zeros[: min(_FILL_BYTES, size - position)]], position)
+            yield
+        file.datasync()
+        yield
+        self.vfs.sync_dir(self.path)
+        return RingFile(path, file, size)
+
+    def open_steps(
+        self, last_sequences: dict[str, int], next_sequence: int, *, keep: bool = False
+    ) -> Steps[None]:
+        """Open the ring after recovery and begin a new generation in a file that recovery doesn't need.
+
+        `last_sequences` says, by file name, the highest sequence still needed in each; `next_sequence` is the first one
+        that the new generation may use. With `keep` those files are set aside once they are not needed.
+        """
+        for name in self.vfs.listdir(self.path):
+            if not name.endswith(".ring"):
+                continue
+            path = f"{self.path}/{name}"
+            file = self.vfs.open(path)
+            size = file.size() // FILE_BLOCK * FILE_BLOCK
+            ring_file = RingFile(path, file, size, last_sequences.get(name, -1))
+            ring_file.keep = keep and ring_file.last_sequence >= 0
+            if size == 0 or (size < min(FIRST_FILE_BYTES, self.file_bytes) and ring_file.last_sequence < 0):
+                self.vfs.unlink(path)  # a fill that a crash cut short; nothing in it was ever relied upon
+                continue
+            (self._free if ring_file.last_sequence < 0 else self._full).append(ring_file)
+            yield
+        self._full = deque(sorted(self._full, key=lambda ring_file: ring_file.last_sequence))
+        if not self._free:
+            first = min(FIRST_FILE_BYTES, self.file_bytes)
+            made = yield from self.fill_steps(self._new_path(), first)
+            self._free.append(made)
+        yield
+        yield from self._begin_generation(next_sequence)
+
+    def _begin_generation(self, next_sequence: int) -> Steps[None]:
+        history = read_generations(self.vfs, self.path)
+        number = (history[-1].number if history else 0) + 1
+        self.generation = Generation(number, int.from_bytes(self._random_bytes(8), "big"))
+        write_generations(self.vfs, self.path, [*history[-_GENERATIONS_KEPT:], self.generation])
+        yield
+        self._active = self._free.popleft()
+        self._position = 0
+        self.sequence = next_sequence
+        row = pack_entry(bytes(16), -1, START, -1, 0, 0, 0, next_sequence, next_sequence, 0, 0)
+        buffers = encode_commit(number, self.generation.salt, self.sequence, [row], [], 0)
+        self._active.file.pwritev(buffers, 0)
+        yield
+        self._active.file.datasync()
+        self._position = commit_size(1, 0)
+        self._active.last_sequence = self.sequence
+        self.sequence += 1
+
+    def _new_path(self) -> str:
+        numbers = [int(name[:-5]) for name in self.vfs.listdir(self.path) if name.endswith(".ring")]
+        return f"{self.path}/{max(numbers, default=-1) + 1:08d}.ring"
+
+
+_GENERATIONS_KEPT = 63
+"""Lives whose salts are remembered. Each checkpoint ends the need for all but the last; a crash loop needs one a crash."""
+
+
+def read_generations(vfs: Vfs, path: str) -> list[Generation]:
+    """All generations that this ring may hold, oldest first. Raises CorruptionError on an unreadable file."""
+    name = f"{path}/generations"
+    if not vfs.exists(name):
+        return []
+    text = read_whole(vfs, name)
+    try:
+        return [Generation(*map(int, line.split())) for line in text.decode("ascii").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise CorruptionError(
+            name, 0, "not a list of generations; the directory can't be recovered"
+        ) from error
+
+
+def write_generations(vfs: Vfs, path: str, generations: list[Generation]) -> None:
+    """Replace the list, durably."""
+    text = "".join(f"{number} {salt}\n" for number, salt in generations)
+    write_atomically(vfs, f"{path}/generations", text.encode("ascii"))

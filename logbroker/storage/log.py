@@ -1,0 +1,435 @@
+"""The log of one partition: offsets, segments, and what may be seen of them.
+
+    start_offset <= durable_end <= end_offset
+
+Batches between `durable_end` and `end_offset` are appended but may not be acknowledged or served yet. The log belongs to
+the event loop and does no I/O of its own: it assigns offsets and positions and hands each append to its host
+(`CommitPath` of a log directory, or memory), which makes it durable and moves `durable_end`.
+
+No await, and no other append, can come between assigning an offset and queueing the bytes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any, Protocol
+from uuid import UUID
+
+from logbroker.base.clock import Clock
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, StorageOfflineError
+from logbroker.base.types import Buffer
+from logbroker.config.topic import TopicConfig
+from logbroker.records.batch import LOG_OVERHEAD, BatchHeader, stamp
+from logbroker.storage.append import JournalItem
+from logbroker.storage.journal_format import BATCH
+from logbroker.storage.leader_epochs import LeaderEpochs
+from logbroker.storage.producer_state import ProducerStates
+from logbroker.storage.segment import Reader, Segment
+
+_MAX_RELATIVE_OFFSET = (1 << 31) - 1
+_DUPLICATE = 100
+"""Kind of an item that waits for a batch which is already on its way; it is never written."""
+
+
+class LogHost(Protocol):
+    """What makes a log's appends durable."""
+
+    clock: Clock
+
+    def enqueue(self, item: JournalItem) -> None:
+        """Take an append or a control entry, in order."""
+        ...
+
+    def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
+        """Make a new log start durable, then drop what lies below."""
+        ...
+
+    def refuse_append(self) -> BrokerError | None:
+        """Why nothing can be appended now (offline, the disk's reserve is reached), or None."""
+        ...
+
+
+class Log:
+    """One partition's log; every method on the loop."""
+
+    __slots__ = (
+        "_duplicates",
+        "_refusal",
+        "config",
+        "created",
+        "dirty",
+        "durable_end",
+        "durable_position",
+        "durable_segment",
+        "end_offset",
+        "epochs",
+        "held",
+        "host",
+        "index",
+        "last_flush_ms",
+        "name",
+        "on_advance",
+        "on_quiet",
+        "page_cache",
+        "path",
+        "producers",
+        "queued_bytes",
+        "refused",
+        "roll_ms",
+        "segments",
+        "start_offset",
+        "topic",
+        "topic_id",
+        "topic_id_bytes",
+        "unflushed_records",
+    )
+
+    def __init__(
+        self,
+        host: LogHost,
+        path: str,
+        topic: str,
+        index: int,
+        topic_id: UUID,
+        config: TopicConfig,
+        *,
+        start_offset: int = 0,
+        end_offset: int = 0,
+        segments: list[Segment] | None = None,
+        producers: ProducerStates | None = None,
+        epochs: LeaderEpochs | None = None,
+    ) -> None:
+        self.host = host
+        self.path = path
+        self.topic = topic
+        self.index = index
+        self.name = f"{topic}-{index}"
+        self.topic_id = topic_id
+        self.topic_id_bytes = topic_id.bytes
+        self.start_offset = start_offset
+        self.end_offset = end_offset
+        self.durable_end = end_offset
+        self.segments = segments or [Segment(path, end_offset, created_ms=host.clock.wall_ms())]
+        active = self.segments[-1]
+        self.durable_segment = active.base_offset
+        self.durable_position = active.size
+        self.producers = producers or ProducerStates()
+        self.epochs = epochs or LeaderEpochs()
+        self.held: list[JournalItem] | None = None
+        """Appends that wait for a direct sync of this partition, in order; None while there is none."""
+        self.queued_bytes = 0
+        self.dirty = False
+        self.created = False
+        """Whether the partition's directory exists (its name may not be durable yet)."""
+        self.refused = ""
+        """Why recovery refused the partition; kept in every checkpoint until somebody repairs it."""
+        self.on_advance: Callable[[Log], None] | None = None
+        self.on_quiet: list[Callable[[], None]] = []
+        """Called once when no direct sync of the partition is under way any more."""
+        self.unflushed_records = 0
+        self.last_flush_ms = 0
+        self._refusal: BrokerError | None = None
+        self._duplicates: list[JournalItem] = []
+        self.configure(config)
+
+    def configure(self, config: TopicConfig) -> None:
+        """Follow a changed topic configuration; the flush policy's change is the host's business."""
+        self.config = config
+        self.page_cache = config.flush_messages > 1 and config.storage_type == "log"
+        self.roll_ms = config.segment_ms
+        self._limit(self.segments[-1])
+
+    def _limit(self, segment: Segment) -> None:
+        segment.limit(self.config.segment_bytes, self.config.segment_index_bytes // 12)
+
+    # Appending
+
+    def append(
+        self,
+        buffer: bytearray | memoryview,
+        header: BatchHeader,
+        leader_epoch: int,
+        on_done: Callable[[JournalItem], None] | None = None,
+        waiter: Any = None,
+    ) -> JournalItem:
+        """Give a proven batch the next offsets and queue it; `on_done(item)` when it is durable, or never will be.
+
+        `buffer` is stamped in place and belongs to the log from here on. A batch that the partition already has (the
+        same producer, epoch and sequence) isn't appended again: the item carries the first one's offsets, and waits
+        for that one's durability.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR, or what the producer's sequence asks for.
+
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        refusal = self.host.refuse_append()
+        if refusal is not None:
+            raise refusal
+        if header.producer_id >= 0:
+            duplicate = self.producers.check(header, self.host.clock.wall_ms())
+            if duplicate is not None:
+                return self._duplicate(duplicate.base_offset, duplicate.last_offset + 1, on_done, waiter)
+        base_offset = self.end_offset
+        next_offset = base_offset + header.last_offset_delta + 1
+        stamp(buffer, base_offset, leader_epoch)
+        size = header.length + LOG_OVERHEAD
+        segment = self.segments[-1]
+        if segment.size + size > segment.roll_at or header.max_timestamp - segment.roll_after > self.roll_ms:
+            segment = self._maybe_roll(segment, size, header.max_timestamp)
+        position = segment.size
+        item = JournalItem(
+            BATCH,
+            self,
+            leader_epoch,
+            segment.base_offset,
+            position,
+            base_offset,
+            base_offset,
+            next_offset,
+            size,
+            header.crc,
+            buffer,
+            on_done,
+            waiter,
+        )
+        segment.note(header, base_offset, position, size, self.config.index_interval_bytes)
+        segment.tail.append(item)
+        segment.size = position + size
+        self.end_offset = next_offset
+        if leader_epoch > self.epochs.latest:
+            self.epochs.assign(leader_epoch, base_offset)
+        if header.producer_id >= 0:
+            self.producers.record(header, base_offset, next_offset - 1)
+        self.queued_bytes += size
+        self.host.enqueue(item)
+        return item
+
+    def _duplicate(
+        self, base_offset: int, next_offset: int, on_done: Callable[[JournalItem], None] | None, waiter: Any
+    ) -> JournalItem:
+        item = JournalItem(
+            _DUPLICATE, self, -1, 0, 0, 0, base_offset, next_offset, 0, on_done=on_done, waiter=waiter
+        )
+        self._duplicates.append(item)
+        if next_offset <= self.durable_end:
+            self.host.enqueue(item)  # answered in its turn, like any other
+        return item
+
+    def _maybe_roll(self, segment: Segment, size: int, timestamp: int) -> Segment:
+        """Begin a new segment if the active one is full, or old by its records' own time."""
+        if segment.size == 0:
+            return segment
+        full = segment.size + size > segment.roll_at
+        old = timestamp - segment.roll_after > self.roll_ms
+        return self.roll() if full or old else segment
+
+    def roll(self) -> Segment:
+        """Seal the active segment and begin the next at the log's end."""
+        active = self.segments[-1]
+        active.seal()
+        segment = Segment(self.path, self.end_offset, created_ms=self.host.clock.wall_ms())
+        self._limit(segment)
+        self.segments.append(segment)
+        return segment
+
+    def roll_if_due(self, now_ms: int) -> bool:
+        """Roll an active segment whose records are older than `segment.ms` by the wall clock."""
+        active = self.segments[-1]
+        if active.size == 0 or now_ms - active.roll_after <= self.roll_ms or active.first_timestamp < 0:
+            return False
+        self.roll()
+        return True
+
+    # Durability
+
+    def made_durable(self, next_offset: int, segment_base: int, position: int) -> None:
+        """Everything below `next_offset` may be acknowledged; it ends at `position` of that segment."""
+        if next_offset <= self.durable_end:
+            return
+        self.durable_end = next_offset
+        self.durable_segment = segment_base
+        self.durable_position = position
+        if self._duplicates:
+            self.settle_duplicates()
+
+    def settle_duplicates(self) -> None:
+        """Answer the duplicates whose first batch is durable now."""
+        waiting, self._duplicates = self._duplicates, []
+        for item in waiting:
+            if item.next_offset > self.durable_end:
+                self._duplicates.append(item)
+            elif item.on_done is not None:
+                item.on_done(item)
+
+    def refuse(self, error: BrokerError) -> None:
+        """From now on every append and read gets `error`; waiting duplicates too."""
+        self._refusal = error
+        waiting, self._duplicates = self._duplicates, []
+        for item in waiting:
+            item.error = error.code
+            if item.on_done is not None:
+                item.on_done(item)
+
+    @property
+    def refusal(self) -> BrokerError | None:
+        """Why the log can't be used, or None."""
+        return self._refusal
+
+    # Reading
+
+    def read(
+        self, offset: int, max_bytes: int, reader: Reader, *, to_end: bool = False, min_one: bool = True
+    ) -> list[Buffer]:
+        """Batches from the one that holds `offset` on, at most `max_bytes` (the last may be cut short, as in Kafka).
+
+        Serves up to `durable_end`, with `to_end` up to the log's end. With `min_one` the first batch comes whole, however
+        large. An empty list at the end of what may be served.
+
+        Raises:
+            BrokerError: OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR.
+            WouldBlockError: see `Reader`.
+
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        end = self.end_offset if to_end else self.durable_end
+        if offset < self.start_offset or offset > end:
+            if not self.start_offset <= offset <= self.end_offset:
+                raise BrokerError(
+                    ErrorCode.OFFSET_OUT_OF_RANGE,
+                    f"offset {offset} of {self.name} is outside [{self.start_offset}, {end}]",
+                )
+            return []
+        if offset == end:
+            return []
+        segments = self.segments
+        at = len(segments) - 1
+        if offset < segments[at].base_offset:
+            at = bisect_right(segments, offset, key=_segment_base) - 1
+        while at < len(segments):
+            segment = segments[at]
+            located = segment.locate(offset, reader)
+            if located is not None:
+                position, header = located
+                if header.next_offset > end and position >= self._limit_of(segment, to_end=to_end):
+                    return []
+                size = self._limit_of(segment, to_end=to_end) - position
+                if size > max_bytes:
+                    first = header.length + LOG_OVERHEAD
+                    size = max(max_bytes, first) if min_one else max_bytes
+                    if not min_one and first > max_bytes:
+                        return []
+                return segment.read(position, size, reader)
+            at += 1
+            if at < len(segments):
+                offset = segments[at].base_offset
+                if offset >= end:
+                    return []
+        return []
+
+    def _limit_of(self, segment: Segment, *, to_end: bool) -> int:
+        if to_end or segment.base_offset < self.durable_segment:
+            return segment.size
+        return self.durable_position if segment.base_offset == self.durable_segment else 0
+
+    def find_timestamp(self, timestamp_ms: int, reader: Reader) -> tuple[BatchHeader, list[Buffer]] | None:
+        """The first durable batch with a record at or after `timestamp_ms`, whole; None if there is none."""
+        if self._refusal is not None:
+            raise self._refusal
+        for segment in self.segments:
+            segment.load_times(reader)
+            if segment.max_timestamp < timestamp_ms:
+                continue
+            found = segment.find_timestamp(timestamp_ms, reader)
+            if found is not None:
+                position, header = found
+                if position >= self._limit_of(segment, to_end=False):
+                    return None
+                return header, segment.read(position, header.length + LOG_OVERHEAD, reader)
+        return None
+
+    def max_timestamp_batch(self, reader: Reader) -> tuple[BatchHeader, list[Buffer]] | None:
+        """The batch that holds the largest timestamp, whole; None in an empty log."""
+        for segment in self.segments:
+            segment.load_times(reader)
+        best = max(self.segments, key=lambda segment: segment.max_timestamp)
+        if best.max_timestamp < 0:
+            return None
+        located = best.locate(best.max_timestamp_offset, reader)
+        if located is None or located[0] >= self._limit_of(best, to_end=False):
+            return None
+        return located[1], best.read(located[0], located[1].length + LOG_OVERHEAD, reader)
+
+    # Trimming
+
+    def delete_records(self, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
+        """Move the log's start to `offset` (never back), durably; then `on_done(code)`.
+
+        Raises BrokerError: OFFSET_OUT_OF_RANGE above what is durable, KAFKA_STORAGE_ERROR.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        if offset > self.durable_end or offset < 0:
+            raise BrokerError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"offset {offset} is above the high watermark {self.durable_end}",
+            )
+        if offset <= self.start_offset:
+            on_done(ErrorCode.NONE)
+            return
+        self.host.advance_start(self, offset, on_done)
+
+    def drop_below(self, offset: int) -> list[Segment]:
+        """The start is `offset` now: forget the segments that lie wholly below, and return them."""
+        self.start_offset = max(self.start_offset, offset)
+        segments = self.segments
+        count = 0
+        while count + 1 < len(segments) and segments[count + 1].base_offset <= self.start_offset:
+            count += 1
+        dropped = segments[:count]
+        del segments[:count]
+        self.epochs.truncate_start(self.start_offset)
+        return dropped
+
+    def cut_to(self, end_offset: int, reader: Reader) -> tuple[Segment, list[Segment]]:
+        """The log ends at `end_offset` (a batch boundary): returns the new active segment and the ones to remove.
+
+        Only for truncation as a follower; the host has made the cut durable in the journal first.
+        """
+        segments = self.segments
+        at = max(bisect_right(segments, end_offset, key=_segment_base) - 1, 0)
+        segment = segments[at]
+        located = segment.locate(end_offset, reader) if end_offset < self.end_offset else None
+        position = located[0] if located is not None else segment.size
+        removed = segments[at + 1 :]
+        del segments[at + 1 :]
+        segment.cut(position, end_offset, reader.maps)
+        self._limit(segment)
+        self.end_offset = end_offset
+        self.durable_end = min(self.durable_end, end_offset)
+        self.durable_segment = segment.base_offset
+        self.durable_position = position
+        self.epochs.truncate_end(end_offset)
+        self.producers.truncate_to(end_offset)
+        return segment, removed
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in all segments."""
+        return sum(segment.size for segment in self.segments)
+
+    def __repr__(self) -> str:
+        return f"<log {self.name} {self.start_offset}..{self.durable_end}..{self.end_offset}>"
+
+
+def _segment_base(segment: Segment) -> int:
+    return segment.base_offset
+
+
+def storage_error(log: Log, reason: str) -> StorageOfflineError:
+    """The error of every request to a log whose directory failed."""
+    return StorageOfflineError(f"{log.name}: {reason}")

@@ -1,0 +1,429 @@
+"""One log directory: its partitions, its journal, and the rule that a failed disk stays failed.
+
+    <log.dirs entry>/
+        .lock  meta.properties  checkpoint
+        journal/generations  journal/00000000.ring ...
+        <topic>-<partition>/partition.metadata  00000000000000000000.log ...
+
+The directory owns one `CommitPath` (appends), one `Journal`, one `Checkpointer`, and the table of logs. It lives on the event loop;
+all blocking work runs on lanes of its executor.
+
+After any failed sync, EIO, ENOSPC or short write anywhere on this path the directory goes offline (`fail`): every waiting and every later
+request to it, reads too, gets KAFKA_STORAGE_ERROR, nothing un-synced is acknowledged, and no sync is tried again. Other
+directories go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from logbroker.base import logs
+from logbroker.base.clock import Clock
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, StorageOfflineError
+from logbroker.base.ids import kafka_uuid, parse_kafka_uuid
+from logbroker.config.topic import TopicConfig
+from logbroker.storage.append import JournalItem
+from logbroker.storage.checkpointer import Checkpointer
+from logbroker.storage.commit_path import CommitPath
+from logbroker.storage.executor import Executor, Steps
+from logbroker.storage.file_pool import FilePool
+from logbroker.storage.index import MapCache
+from logbroker.storage.journal import CommitReport, Journal
+from logbroker.storage.journal_format import BATCH, DELETE, LOG_START
+from logbroker.storage.log import Log
+from logbroker.storage.log_dir_options import LogDirectoryOptions
+from logbroker.storage.recovery import (
+    DELETE_SUFFIX,
+    PARTITION_METADATA,
+    KnownPartition,
+    RecoveryReport,
+    recover_steps,
+)
+from logbroker.storage.segment import DELETED_SUFFIX, Reader, Segment, WriteJob
+from logbroker.storage.stats import StorageStats
+from logbroker.storage.vfs import Vfs, read_whole
+
+_log = logs.get("storage")
+
+
+class LogDirectory:
+    """See the module; implements `LogHost`."""
+
+    def __init__(
+        self,
+        vfs: Vfs,
+        executor: Executor,
+        path: str,
+        clock: Clock,
+        options: LogDirectoryOptions,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        on_offline: Callable[[LogDirectory], None] = lambda _: None,
+    ) -> None:
+        self.vfs = vfs
+        self.executor = executor
+        self.path = path
+        self.clock = clock
+        self.options = options
+        self.parallel_direct = options.parallel_direct
+        self.offline_reason: str | None = None
+        self.closing = False
+        self.stats = StorageStats()
+        self.logs: dict[tuple[bytes, int], Log] = {}
+        self.pool = FilePool(vfs, options.open_files_max)
+        self.maps = MapCache(self.pool, options.open_files_max)
+        self._on_offline = on_offline
+        self._on_closed: Callable[[], None] | None = None
+        self._condemned: list[tuple[int, list[str], str]] = []
+        self._deleting: dict[str, list[Log]] = {}
+        self._reserve_reached = False
+        self.commit_path = CommitPath(self, direct_sync_bytes=options.direct_sync_bytes, call_soon=call_soon)
+        self.journal = Journal(
+            vfs,
+            executor,
+            path,
+            files=options.journal_files,
+            file_bytes=options.journal_file_bytes,
+            group_max_bytes=options.journal_group_max_bytes,
+            on_committed=self.commit_path.committed,
+            on_failed=self.fail,
+            on_refused=self.commit_path.refuse,
+            on_file_full=self._ring_pressed,
+            random_bytes=options.random_bytes,
+        )
+        self.checkpointer = Checkpointer(
+            self,
+            writeback_bytes=options.writeback_bytes,
+            interval_ms=options.checkpoint_interval_ms,
+            checkpoint_bytes=options.checkpoint_bytes,
+        )
+        self.enqueue = self.commit_path.enqueue
+
+    # Life
+
+    def open(
+        self,
+        known: list[KnownPartition],
+        on_done: Callable[[RecoveryReport | None, BaseException | None], None],
+    ) -> None:
+        """Recover on the writer lane, then `on_done(report, error)`; after that the logs may be used."""
+
+        def recovered(report: RecoveryReport | None, error: BaseException | None) -> None:
+            if error is not None:
+                self.offline_reason = str(error)
+            else:
+                self.journal.grow()
+                self.checkpointer.start()
+            on_done(report, error)
+
+        self.executor.submit("writer", recover_steps(self, known), recovered)
+
+    def adopt(self, log: Log, *, changed: bool) -> None:
+        """Recovery's result for one partition."""
+        self.logs[(log.topic_id_bytes, log.index)] = log
+        if changed and not log.refused:
+            log.dirty = True
+            self.checkpointer.dirty[log] = None
+
+    def close(self, on_closed: Callable[[], None]) -> None:
+        """Checkpoint everything, mark the directory clean, then `on_closed()`. No appends may come any more."""
+        self._on_closed = on_closed
+        if self.offline_reason is not None:
+            self.closed_cleanly()
+            return
+        self.closing = True
+        self.checkpointer.start(clean=True)
+
+    def closed_cleanly(self) -> None:
+        """The last checkpoint is published (or never will be)."""
+        if self._on_closed is not None:
+            on_closed, self._on_closed = self._on_closed, None
+            self.journal.stop()
+            self.pool.close()
+            on_closed()
+
+    def fail(self, error: BaseException) -> None:
+        """Take the directory offline, for ever: what was promised stands, nothing more is."""
+        if self.offline_reason is not None:
+            return
+        self.stats.disk_errors += 1
+        self.offline_reason = f"log directory {self.path} is offline: {error}"
+        _log.error("a log directory went offline", directory=self.path, error=error)
+        for log in self.logs.values():
+            if not log.refused:
+                log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
+        self.journal.stop()
+        self.commit_path.refuse_queued()
+        self._on_offline(self)
+        self.closed_cleanly()
+
+    # LogHost
+
+    def refuse_append(self) -> BrokerError | None:
+        """See `LogHost`."""
+        if self._reserve_reached:
+            return StorageOfflineError(
+                f"log directory {self.path} has less than log.disk.reserve.bytes left; free some space or lower retention"
+            )
+        return None
+
+    def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
+        """See `LogHost`: announce in the journal, then rename the files, remove them after `file.delete.delay.ms`."""
+
+        def announced(item: JournalItem) -> None:
+            if item.error:
+                on_done(item.error)
+                return
+            dropped = log.drop_below(offset)
+            if dropped:
+                self._condemn(log, dropped)
+            self.mark_dirty(log)
+            on_done(ErrorCode.NONE)
+
+        base = log.segments[-1].base_offset
+        self.enqueue(
+            JournalItem(
+                LOG_START, log, log.epochs.latest, base, 0, offset, offset, offset, 0, on_done=announced
+            )
+        )
+
+    def create_log(self, partition: KnownPartition, *, leader_epoch: int = 0) -> Log:
+        """A new, empty partition; its folder is made in the background (its existence is the metadata's to decide)."""
+        path = f"{self.path}/{partition.topic}-{partition.partition}"
+        log = Log(self, path, *partition)
+        if self.offline_reason is not None:
+            log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
+        self.logs[(log.topic_id_bytes, log.index)] = log
+        waiting = self._deleting.get(path)
+        if waiting is not None:  # a topic of the same name is still on its way out: its folder must go first
+            log.held = []
+            waiting.append(log)
+        self.mark_dirty(log)
+        return log
+
+    def delete_log(self, log: Log, on_done: Callable[[], None] = lambda: None) -> None:
+        """Forget a partition: announced in the journal, then its folder is renamed and removed."""
+        key = (log.topic_id_bytes, log.index)
+        if self.logs.pop(key, None) is None:
+            return
+        log.refuse(BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"{log.name} was deleted"))
+        self._deleting.setdefault(log.path, [])
+        self.checkpointer.forget(log)
+        for segment in log.segments:
+            segment.dropped = True
+
+        def announced(item: JournalItem) -> None:
+            if item.error:
+                on_done()
+                return
+            self.executor.submit("writer", self._rename_folder_steps(log), renamed)
+
+        def renamed(target: str | None, error: BaseException | None) -> None:
+            for successor in self._deleting.pop(log.path, []):
+                self.commit_path.release(successor)
+                self.mark_dirty(successor)
+            if error is not None or target is None:
+                self._after(error, on_done)
+            else:
+                self.executor.submit(
+                    "trash", self.remove_folder_steps(target), lambda _, error: self._after(error, on_done)
+                )
+
+        def quiet() -> None:
+            self.enqueue(JournalItem(DELETE, log, -1, 0, 0, 0, 0, 0, 0, on_done=announced))
+
+        self.commit_path.when_quiet(log, quiet)
+
+    def _after(self, error: BaseException | None, on_done: Callable[[], None]) -> None:
+        if error is not None:
+            self.fail(error)
+        on_done()
+
+    # What the commit path and the checkpointer tell
+
+    def mark_dirty(self, log: Log) -> None:
+        """The partition changed: the next checkpoint captures it."""
+        if log.dirty or log.refused or log.path in self._deleting:
+            return
+        if (log.topic_id_bytes, log.index) in self.logs:
+            log.dirty = True
+            self.checkpointer.dirty[log] = None
+
+    def note_appended(self, items: list[JournalItem]) -> None:
+        """Bytes on their way to the journal."""
+        self.checkpointer.appended(sum([item.size for item in items if item.kind == BATCH]), in_tail=True)
+
+    def note_direct(self, size_bytes: int) -> None:
+        """Bytes on their way to a segment."""
+        self.stats.direct_bytes += size_bytes
+        self.checkpointer.appended(size_bytes, in_tail=True)
+
+    def note_commit(self, report: CommitReport) -> None:
+        """A commit is durable."""
+        stats = self.stats
+        stats.journal_bytes += report.size_bytes
+        stats.commit_bytes.observe(report.size_bytes)
+        stats.commit_us.observe(int(report.seconds * 1e6))
+
+    def count_sync(self) -> None:
+        """A segment was synced (any lane; a lost count in a race does no harm)."""
+        self.stats.segment_syncs += 1
+
+    def written(self, job: WriteJob) -> None:
+        """A job's bytes are in the files: they leave memory."""
+        if job.items:
+            self.checkpointer.tail_bytes -= job.segment.written_to(job.end)
+
+    def _ring_pressed(self) -> None:
+        self.checkpointer.ring_pressed()
+        self.journal.grow()
+
+    # Reading
+
+    def reader(self, fetched: dict[tuple[str, int, int], bytes] | None = None) -> Reader:
+        """A reader for the loop: with `fetched` it never blocks (see `Reader`), without it may."""
+        return Reader(self.pool, self.maps, fetched)
+
+    def fetch_steps(self, keys: list[tuple[str, int, int]]) -> Steps[dict[tuple[str, int, int], bytes]]:
+        """Lane `read`: what the loop could not read without blocking."""
+        found = {}
+        for path, size, position in keys:
+            found[(path, size, position)] = self.pool.get(path).pread(size, position)
+            yield
+        return found
+
+    # Files and folders, on lanes
+
+    def create_folder_steps(self, log: Log) -> Steps[None]:
+        """Make a partition's folder; its name is synced by the next checkpoint or direct sync."""
+        if not log.created:
+            yield from self.make_folder_steps(log.path, log.topic_id)
+            log.created = True
+
+    def make_folder_steps(self, path: str, topic_id: UUID) -> Steps[None]:
+        """A folder with Kafka's `partition.metadata`, which says whose it is."""
+        self.vfs.mkdir(path)
+        yield
+        file = self.vfs.open(f"{path}/{PARTITION_METADATA}", create=True)
+        file.pwritev([f"version: 0\ntopic_id: {kafka_uuid(topic_id)}\n".encode("ascii")], 0)
+        yield
+        file.datasync()
+        file.close()
+        yield
+
+    def read_topic_id(self, path: str) -> UUID | None:
+        """The topic id in a folder's `partition.metadata`, None if it can't be read."""
+        try:
+            text = read_whole(self.vfs, f"{path}/{PARTITION_METADATA}").decode("ascii")
+            return parse_kafka_uuid(dict(line.split(": ", 1) for line in text.splitlines())["topic_id"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _rename_folder_steps(self, log: Log) -> Steps[str | None]:
+        if not self.vfs.exists(log.path):
+            return None
+        target = f"{self.path}/{log.name}.{log.topic_id.hex}{DELETE_SUFFIX}"
+        self.vfs.rename(log.path, target)
+        self.pool.forget_under(log.path)
+        yield
+        self.vfs.sync_dir(self.path)
+        return target
+
+    def remove_folder_steps(self, path: str) -> Steps[None]:
+        """Remove a folder and its files; a crash leaves the rest for the next start."""
+        for name in self.vfs.listdir(path):
+            self.vfs.unlink(f"{path}/{name}")
+            yield
+        self.vfs.rmdir(path)
+        yield
+
+    def remove_segment_steps(self, segment: Segment) -> Steps[None]:
+        """Remove a segment's files now."""
+        for path in segment.file_paths():
+            self.pool.forget(path)
+            self.vfs.unlink(path)
+        yield
+        self.vfs.sync_dir(segment.path.rpartition("/")[0])
+        yield
+
+    # Trimming
+
+    def _condemn(self, log: Log, segments: list[Segment]) -> None:
+        paths = []
+        for segment in segments:
+            self.checkpointer.tail_bytes -= sum(item.size for item in segment.tail)
+            segment.tail = []
+            segment.dropped = True
+            for path in segment.file_paths():
+                self.maps.forget(path)
+                paths.append(path)
+        due = self.clock.wall_ms() + log.config.file_delete_delay_ms
+
+        def renamed(_: None, error: BaseException | None) -> None:
+            if error is not None:
+                self.fail(error)
+            else:
+                self._condemned.append((due, [path + DELETED_SUFFIX for path in paths], log.path))
+
+        self.executor.submit("writer", self._rename_steps(paths), renamed)
+
+    def _rename_steps(self, paths: list[str]) -> Steps[None]:
+        for path in paths:
+            self.pool.forget(path)
+            if self.vfs.exists(path):
+                self.vfs.rename(path, path + DELETED_SUFFIX)
+                yield
+
+    def _unlink_steps(self, condemned: list[tuple[int, list[str], str]]) -> Steps[None]:
+        for _, paths, folder in condemned:
+            if self.vfs.exists(folder):
+                for path in paths:
+                    self.vfs.unlink(path)
+                yield
+
+    def tick(self, now_ms: int) -> None:
+        """Once a second or so: due checkpoints, due deletions, the disk's reserve, page-cache flushes."""
+        if self.offline_reason is not None:
+            return
+        self.checkpointer.tick(now_ms)
+        due = [entry for entry in self._condemned if entry[0] <= now_ms]
+        if due:
+            self._condemned = [entry for entry in self._condemned if entry[0] > now_ms]
+            self.executor.submit(
+                "writer", self._unlink_steps(due), lambda _, error: self._after(error, lambda: None)
+            )
+        try:
+            free = self.vfs.free_bytes(self.path)
+        except OSError as error:
+            self.fail(error)
+            return
+        reached = free < self.options.disk_reserve_bytes
+        if reached and not self._reserve_reached:
+            _log.error("the disk is nearly full: appends are refused", directory=self.path, free_bytes=free)
+        self._reserve_reached = reached
+        self.commit_path.tick(now_ms)
+
+    def apply_retention(self, now_ms: int, decide: Callable[[Log, int], int]) -> None:
+        """Roll what is old, and move the start of each log to where `decide(log, now_ms)` says."""
+        for log in list(self.logs.values()):
+            if log.refusal is not None or log.held is not None:
+                continue
+            if log.roll_if_due(now_ms):
+                self.mark_dirty(log)
+            start = decide(log, now_ms)
+            if start > log.start_offset:
+                if start > log.segments[-1].base_offset:
+                    log.roll()
+                _log.info("retention", partition=log.name, log_start_offset=start)
+                self.advance_start(log, start, lambda _: None)
+
+    def configure(self, log: Log, config: TopicConfig) -> None:
+        """Follow a changed topic configuration; leaving the page-cache policy syncs everything first."""
+        left_page_cache = log.page_cache and config.flush_messages <= 1
+        if left_page_cache:
+            self.commit_path.flush(log, then=lambda: log.configure(config))
+        else:
+            log.configure(config)
+        self.mark_dirty(log)

@@ -1,0 +1,226 @@
+"""A log directory from cold: what its checkpoint and its journal say, put back into the segments.
+
+Narrated in passes (all on one lane, before the broker listens; every one may be cut short by a crash and run again):
+
+1. `meta.properties` names the directory; a configured directory without one is new only if the metadata doesn't know it.
+2. The checkpoint is read; unreadable means refused. Ring files are read and chained from the checkpoint's sequence (`replay.chain`).
+3. Each partition is rebuilt (`rebuild.py`). One that is damaged is refused alone: its requests get KAFKA_STORAGE_ERROR,
+   its reason goes into every later checkpoint, and the ring it may be repaired from is kept aside.
+4. What the old life may have left in the page cache only is made sure of: the last commit of the chain and the checkpoint
+   itself are written again. (After a failed fsync Linux shows bytes that the disk doesn't have.)
+5. The journal begins a new generation in a file that nothing above needs. The old ring stays until the first checkpoint,
+   which starts at once in the background, has published everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from logbroker.base import logs
+from logbroker.base.errors import CorruptionError, StorageOfflineError
+from logbroker.config.topic import TopicConfig
+from logbroker.storage import checkpoint_file
+from logbroker.storage.checkpoint_file import Checkpoint, Point, encode_point
+from logbroker.storage.executor import Steps
+from logbroker.storage.journal import read_generations
+from logbroker.storage.log import Log
+from logbroker.storage.rebuild import Rebuild
+from logbroker.storage.replay import Chain, PartitionKey, Plan, chain, plan
+
+if TYPE_CHECKING:
+    from logbroker.storage.log_dir import LogDirectory
+
+_log = logs.get("storage")
+
+STRAY_SUFFIX = "-stray"
+DELETE_SUFFIX = "-delete"
+
+
+class KnownPartition(NamedTuple):
+    """A partition that the metadata places in this directory."""
+
+    topic: str
+    partition: int
+    topic_id: UUID
+    config: TopicConfig
+
+
+class RecoveryReport(NamedTuple):
+    """What recovery did, for the start-up line."""
+
+    partitions: int
+    commits: int
+    batches: int
+    cut_bytes: int
+    refused: list[str]
+    strays: list[str]
+    clean: bool
+
+
+def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps[RecoveryReport]:
+    """Recover a directory and fill `directory.logs`. Raises CorruptionError, OSError: the directory is refused."""
+    vfs = directory.vfs
+    checkpoint = checkpoint_file.read(vfs, directory.path)
+    if checkpoint is None:
+        if vfs.exists(directory.journal.path):
+            raise CorruptionError(
+                f"{directory.path}/{checkpoint_file.FILE_NAME}",
+                0,
+                "the checkpoint is missing, but the directory is not new; restore it, or move the directory away",
+            )
+        checkpoint = yield from _format(directory)
+    yield
+    rings, names = yield from _read_rings(directory)
+    linked = chain(rings, checkpoint, read_generations(vfs, directory.journal.path))
+    points = {(point.topic_id, point.partition): point for point in checkpoint.points}
+    plans = plan(linked.commits, points)
+    for key, reason in linked.refused.items():
+        plans.setdefault(key, Plan(0)).corrupt = reason
+    yield
+    refused: list[str] = []
+    cut_bytes = batches = 0
+    strays = yield from _set_aside(directory, known, plans)
+    for partition in known:
+        key = (partition.topic_id.bytes, partition.partition)
+        work = Rebuild(directory, *partition, points.get(key), plans.get(key))
+        try:
+            log = yield from work.steps()
+        except CorruptionError as error:
+            log = _refuse(directory, partition, str(error))
+            refused.append(f"{log.name}: {error}")
+        cut_bytes += work.cut_bytes
+        batches += work.replayed
+        directory.adopt(log, changed=key in plans or key not in points)
+        point = points.get(key)
+        if log.refused and point is None:
+            point = Point(*key, 0, 0, [], [], b"")
+        if point is not None:
+            directory.checkpointer.points[key] = encode_point(point._replace(refused=log.refused))
+    if not checkpoint.clean or linked.commits:
+        yield from _make_sure(directory, checkpoint, linked, rings, names)
+    del rings
+    yield from directory.journal.open_steps(linked.last_sequences, linked.next_sequence, keep=bool(refused))
+    return RecoveryReport(
+        len(known), len(linked.commits), batches, cut_bytes, refused, strays, checkpoint.clean
+    )
+
+
+def _format(directory: LogDirectory) -> Steps[Checkpoint]:
+    """A new directory: its journal folder and an empty checkpoint."""
+    vfs = directory.vfs
+    empty = checkpoint_file.encode(0, 0, 0, [], clean=True)
+    checkpoint_file.write(vfs, directory.path, empty)
+    yield
+    vfs.mkdir(directory.journal.path)
+    vfs.sync_dir(directory.path)
+    yield
+    return checkpoint_file.decode(empty, directory.path)
+
+
+def _read_rings(directory: LogDirectory) -> Steps[tuple[dict[str, memoryview], dict[str, str]]]:
+    vfs = directory.vfs
+    rings: dict[str, memoryview] = {}
+    names: dict[str, str] = {}
+    if not vfs.exists(directory.journal.path):
+        vfs.mkdir(directory.journal.path)
+        vfs.sync_dir(directory.path)
+    for name in vfs.listdir(directory.journal.path):
+        if name.endswith(".ring"):
+            path = f"{directory.journal.path}/{name}"
+            file = vfs.open(path)
+            rings[name] = memoryview(file.pread(file.size(), 0))
+            names[name] = path
+            file.close()
+            yield
+    return rings, names
+
+
+def _set_aside(
+    directory: LogDirectory, known: list[KnownPartition], plans: dict[PartitionKey, Plan]
+) -> Steps[list[str]]:
+    """Folders that the metadata doesn't know: finish an announced deletion, keep everything else under another name."""
+    vfs = directory.vfs
+    expected = {f"{partition.topic}-{partition.partition}": partition.topic_id for partition in known}
+    strays: list[str] = []
+    changed = False
+    for name in vfs.listdir(directory.path):
+        path = f"{directory.path}/{name}"
+        if name.endswith(DELETE_SUFFIX):
+            yield from directory.remove_folder_steps(path)
+            changed = True
+            continue
+        topic, dash, index = name.rpartition("-")
+        if not dash or not index.isdecimal() or not vfs.exists(f"{path}/{PARTITION_METADATA}"):
+            continue
+        topic_id = directory.read_topic_id(path)
+        if topic_id is None or expected.get(name) == topic_id:
+            continue
+        found = plans.get((topic_id.bytes, int(index)))
+        if found is not None and found.deleted:
+            yield from directory.remove_folder_steps(path)
+        else:
+            vfs.rename(path, f"{directory.path}/{name}.{topic_id.hex}{STRAY_SUFFIX}")
+            strays.append(name)
+            _log.warning(
+                "a partition folder that no topic owns was set aside",
+                folder=name,
+                topic_id=str(topic_id),
+                topic=topic,
+            )
+        changed = True
+        yield
+    if changed:
+        vfs.sync_dir(directory.path)
+        yield
+    return strays
+
+
+PARTITION_METADATA = "partition.metadata"
+
+
+def _refuse(directory: LogDirectory, partition: KnownPartition, reason: str) -> Log:
+    """A log that answers every request with the reason; its files stay as they are."""
+    name = f"{partition.topic}-{partition.partition}"
+    _log.error("the partition is damaged and stays offline", partition=name, reason=reason)
+    log = Log(
+        directory,
+        f"{directory.path}/{name}",
+        partition.topic,
+        partition.partition,
+        partition.topic_id,
+        partition.config,
+    )
+    log.created = True
+    log.refused = reason
+    log.refuse(StorageOfflineError(f"{name} is damaged: {reason}"))
+    return log
+
+
+def _make_sure(
+    directory: LogDirectory,
+    checkpoint: Checkpoint,
+    linked: Chain,
+    rings: dict[str, memoryview],
+    names: dict[str, str],
+) -> Steps[None]:
+    """Write again what an earlier life may have seen only in the page cache."""
+    vfs = directory.vfs
+    if linked.commits:
+        last = linked.commits[-1].sequence
+        holder = next((name for name, sequence in linked.last_sequences.items() if sequence >= last), None)
+        if holder is not None:
+            where = linked.positions[last]
+            size = linked.commits[-1].size_bytes
+            file = vfs.open(names[holder])
+            file.pwritev([rings[holder][where : where + size]], where)
+            yield
+            file.datasync()
+            file.close()
+            yield
+    points = list(directory.checkpointer.points.values())
+    data = checkpoint_file.encode(
+        checkpoint.generation, checkpoint.salt, checkpoint.sequence, points, clean=checkpoint.clean
+    )
+    checkpoint_file.write(vfs, directory.path, data)
+    yield

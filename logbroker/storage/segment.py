@@ -1,0 +1,429 @@
+"""One segment of a log: a file of record batches and its two sparse indexes.
+
+    00000000000000000042.log         batches, back to back (Kafka's format; the name is the base offset)
+    00000000000000000042.index       offset -> position
+    00000000000000000042.timeindex   timestamp -> offset
+
+A batch that was just appended lies in the segment's *tail*, in memory, until the writer lane has put it into the file:
+its durability is the journal's business (`journal.py`), and many appends to one partition cost one write. Three marks in bytes:
+
+    synced <= written <= size        durable in this file; in this file; appended
+
+Loop thread only, but for `write_steps`. Crash story: after a crash the file may hold anything above `synced`; recovery
+writes every journaled batch to its position again and cuts the rest (`recovery.py`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from logbroker.base.errors import CorruptionError
+from logbroker.base.types import Buffer
+from logbroker.records.batch import HEADER_SIZE, LOG_OVERHEAD, BatchHeader, parse_header
+from logbroker.storage.append import JournalItem
+from logbroker.storage.executor import Steps
+from logbroker.storage.file_pool import FilePool
+from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY, MapCache, SparseIndex
+from logbroker.storage.vfs import Vfs
+
+LOG_SUFFIX = ".log"
+INDEX_SUFFIX = ".index"
+TIME_INDEX_SUFFIX = ".timeindex"
+TXN_INDEX_SUFFIX = ".txnindex"
+SNAPSHOT_SUFFIX = ".snapshot"
+DELETED_SUFFIX = ".deleted"
+SUFFIXES = (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
+_SCAN_BYTES = 16 * 1024
+_MAX_SIZE_BYTES = (1 << 31) - 1
+"""Positions in the offset index are 31 bits (Kafka)."""
+
+
+class WouldBlockError(Exception):
+    """The bytes are not in the page cache: read (path, size, position) on a lane and come again."""
+
+    def __init__(self, path: str, size: int, position: int) -> None:
+        super().__init__(path, size, position)
+        self.key = (path, size, position)
+
+
+class Reader:
+    """How the loop reads files: what the page cache holds, and what a lane has fetched meanwhile."""
+
+    __slots__ = ("_fetched", "maps", "nowait", "pool")
+
+    def __init__(
+        self, pool: FilePool, maps: MapCache, fetched: dict[tuple[str, int, int], bytes] | None = None
+    ) -> None:
+        self.pool = pool
+        self.maps = maps
+        self.nowait = fetched is not None
+        self._fetched = fetched or {}
+
+    def read(self, path: str, size: int, position: int) -> bytes:
+        """The bytes at `position`. Raises WouldBlockError (only when made with `fetched`) and OSError."""
+        file = self.pool.get(path)
+        if not self.nowait:
+            return file.pread(size, position)
+        data = file.pread_nowait(size, position)
+        if data is not None:
+            return data
+        data = self._fetched.get((path, size, position))
+        if data is None:
+            raise WouldBlockError(path, size, position)
+        return data
+
+
+class WriteJob(NamedTuple):
+    """What one lane step writes: tail batches, contiguous, and index entries."""
+
+    segment: Segment
+    position: int
+    items: list[JournalItem]
+    offset_entries: tuple[int, bytes]
+    time_entries: tuple[int, bytes]
+    end: int
+
+
+def file_name(base_offset: int, suffix: str = LOG_SUFFIX) -> str:
+    """Kafka's file name: 20 digits and a suffix."""
+    return f"{base_offset:020d}{suffix}"
+
+
+class Segment:
+    """A contiguous piece of a partition's log, in one file."""
+
+    __slots__ = (
+        "_bytes_since_index",
+        "_index_entries_max",
+        "base_offset",
+        "created_ms",
+        "dropped",
+        "first_timestamp",
+        "index",
+        "max_timestamp",
+        "max_timestamp_offset",
+        "name_durable",
+        "path",
+        "roll_after",
+        "roll_at",
+        "sealed",
+        "size",
+        "stem",
+        "synced",
+        "tail",
+        "time_index",
+        "times_known",
+        "written",
+    )
+
+    def __init__(self, directory: str, base_offset: int, *, size: int = 0, created_ms: int = 0) -> None:
+        self.base_offset = base_offset
+        self.stem = f"{directory}/{base_offset:020d}"
+        self.path = self.stem + LOG_SUFFIX
+        self.size = size
+        self.written = size
+        self.synced = size
+        self.tail: list[JournalItem] = []
+        self.index = SparseIndex(OFFSET_ENTRY)
+        self.time_index = SparseIndex(TIME_ENTRY)
+        self.max_timestamp = -1
+        self.max_timestamp_offset = base_offset
+        self.times_known = size == 0
+        """Whether `max_timestamp` speaks of every batch (a reopened segment learns it when it is first asked)."""
+        self.first_timestamp = -1
+        self.created_ms = created_ms
+        self.name_durable = size > 0
+        self.sealed = False
+        self.dropped = False
+        """Retention or deletion took it: its files may be gone at any moment."""
+        self.roll_at = 0
+        """Size that the segment may not pass; 0 once an index is full."""
+        self.roll_after = 1 << 62
+        """Timestamp (ms) from which the segment's age counts: its first record's, or when it was made."""
+        self._bytes_since_index = 0
+        self._index_entries_max = 0
+
+    def limit(self, size_bytes: int, index_entries: int) -> None:
+        """Bound the segment by size, and by what fits into its indexes."""
+        self._index_entries_max = index_entries
+        full = len(self.index) >= index_entries or len(self.time_index) >= index_entries
+        self.roll_at = 0 if full else min(size_bytes, _MAX_SIZE_BYTES)
+
+    @property
+    def index_path(self) -> str:
+        """Path of the offset index."""
+        return self.stem + INDEX_SUFFIX
+
+    @property
+    def time_index_path(self) -> str:
+        """Path of the time index."""
+        return self.stem + TIME_INDEX_SUFFIX
+
+    def note(
+        self, header: BatchHeader, base_offset: int, position: int, size: int, interval_bytes: int
+    ) -> None:
+        """Account for a batch at `position`: timestamps and, every `interval_bytes`, index entries (Kafka's rule)."""
+        last_offset = base_offset + header.last_offset_delta
+        timestamp = header.max_timestamp
+        if timestamp > self.max_timestamp:
+            self.max_timestamp = timestamp
+            self.max_timestamp_offset = last_offset
+        if self.first_timestamp < 0:
+            self.first_timestamp = timestamp
+            self.roll_after = timestamp if timestamp >= 0 else self.created_ms
+        if self._bytes_since_index > interval_bytes:
+            self.index.append(last_offset - self.base_offset, position)
+            self.note_time()
+            self._bytes_since_index = 0
+            if len(self.index) >= self._index_entries_max:
+                self.roll_at = 0
+        self._bytes_since_index += size
+
+    def note_time(self) -> None:
+        """Add the largest timestamp so far to the time index, unless it is there."""
+        memory = self.time_index.memory
+        last = memory[-2] if memory else -1
+        if self.max_timestamp > last:
+            self.time_index.append(self.max_timestamp, self.max_timestamp_offset - self.base_offset)
+
+    def seal(self) -> None:
+        """No more appends: the next segment has begun."""
+        self.sealed = True
+        if self.size and (self.time_index.memory or not self.time_index.file_entries):
+            self.note_time()
+
+    # Writing
+
+    def unwritten(self, *, with_indexes: bool) -> WriteJob | None:
+        """The tail and the index entries that the files lack, or None."""
+        if not self.tail and not with_indexes:
+            return None
+        nothing = (0, b"")
+        index = self.index.take_unwritten() if with_indexes else nothing
+        times = self.time_index.take_unwritten() if with_indexes else nothing
+        if not self.tail and not index[1] and not times[1]:
+            return None
+        start = self.tail[0].position if self.tail else self.written
+        return WriteJob(self, start, self.tail[:], index, times, self.size)
+
+    def write_steps(self, job: WriteJob, pool: FilePool) -> Steps[None]:
+        """Lane: put a job into the files (page cache)."""
+        if job.items:
+            file = pool.get(self.path, create=True, pin=True)
+            file.pwritev([item.buffer for item in job.items], job.position)
+            yield
+        for path, (position, data) in (
+            (self.index_path, job.offset_entries),
+            (self.time_index_path, job.time_entries),
+        ):
+            if data:
+                pool.get(path, create=True).pwritev([data], position)
+                yield
+
+    def written_to(self, position: int) -> int:
+        """The file now holds everything below `position`; returns how many bytes left the tail."""
+        self.written = max(self.written, position)
+        tail = self.tail
+        count = 0
+        freed = 0
+        for item in tail:
+            if item.position >= position:
+                break
+            count += 1
+            freed += item.size
+        del tail[:count]
+        return freed
+
+    def cut(self, position: int, end_offset: int, maps: MapCache) -> None:
+        """The segment ends at `position` now, before `end_offset`; the file is cut by the caller's lane."""
+        self.size = position
+        self.written = min(self.written, position)
+        self.synced = min(self.synced, position)
+        self.tail = [item for item in self.tail if item.position < position]
+        self.sealed = False
+        relative = end_offset - self.base_offset
+        self.index.truncate(relative, maps, self.index_path)
+        self.time_index.reset()
+        self.max_timestamp = -1
+        self.max_timestamp_offset = self.base_offset
+        self.times_known = position == 0
+
+    # Reading
+
+    def locate(self, offset: int, reader: Reader) -> tuple[int, BatchHeader] | None:
+        """(position, header) of the batch that holds `offset` or, in a gap, of the next one; None past the end.
+
+        Raises WouldBlockError, OSError; CorruptionError if the file isn't a chain of batches.
+        """
+        tail = self.tail
+        if tail and offset >= tail[0].base_offset:
+            at = bisect_right(tail, offset, key=_base_offset) - 1
+            item = tail[at]
+            if offset >= item.next_offset:
+                if at + 1 == len(tail):
+                    return None
+                item = tail[at + 1]
+            return item.position, parse_header(item.buffer)
+        found = self._walk_from(self._floor(offset, reader), offset, reader)
+        if found is None and tail:
+            return tail[0].position, parse_header(tail[0].buffer)
+        return found
+
+    def _floor(self, offset: int, reader: Reader) -> int:
+        """A batch boundary at or before `offset`, by the index if it can be believed, else the start."""
+        try:
+            entry = self.index.floor(offset - self.base_offset, reader.maps, self.index_path)
+        except FileNotFoundError:
+            self.index.reset()
+            return 0
+        if entry is None:
+            return 0
+        relative, position = entry
+        if position + HEADER_SIZE <= self.written:
+            data = reader.read(self.path, min(_SCAN_BYTES, self.written - position), position)
+            if len(data) >= HEADER_SIZE:
+                try:
+                    header = parse_header(data)
+                except (
+                    Exception
+                ):  # not a batch: the index is wrong, and the walk from the start will tell more
+                    header = None
+                if header is not None and header.last_offset == relative + self.base_offset:
+                    return position
+        self.index.reset()
+        reader.maps.forget(self.index_path)
+        return 0
+
+    def _walk_from(self, position: int, offset: int, reader: Reader) -> tuple[int, BatchHeader] | None:
+        end = self.tail[0].position if self.tail else self.written
+        data = b""
+        start = position
+        while position + HEADER_SIZE <= end:
+            if position + HEADER_SIZE > start + len(data):
+                data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
+                start = position
+                if len(data) < HEADER_SIZE:
+                    raise CorruptionError(self.path, position, f"the file ends {end - position} bytes early")
+            header = _believable(self.path, data, position - start, position)
+            if header.next_offset > offset:
+                return position, header
+            position += header.length + LOG_OVERHEAD
+        return None
+
+    def read(self, position: int, size: int, reader: Reader) -> list[Buffer]:
+        """`size` bytes from `position` (a batch boundary) on, from file and tail, without copying the tail."""
+        parts: list[Buffer] = []
+        tail = self.tail
+        if not tail or position < tail[0].position:
+            in_file = min(size, (tail[0].position if tail else self.written) - position)
+            if in_file > 0:
+                data = reader.read(self.path, in_file, position)
+                if len(data) < in_file:
+                    raise CorruptionError(
+                        self.path, position + len(data), f"the file ends {in_file - len(data)} bytes early"
+                    )
+                parts.append(data)
+                position += in_file
+                size -= in_file
+        if size > 0 and tail:
+            at = bisect_right(tail, position, key=_position) - 1
+            for item in tail[max(at, 0) :]:
+                if size <= 0:
+                    break
+                parts.append(item.buffer if item.size <= size else memoryview(item.buffer)[:size])
+                size -= item.size
+        return parts
+
+    def find_timestamp(self, timestamp_ms: int, reader: Reader) -> tuple[int, BatchHeader] | None:
+        """(position, header) of the first batch whose max timestamp is at least `timestamp_ms`; None if there is none."""
+        position = 0
+        try:
+            entry = self.time_index.floor(timestamp_ms - 1, reader.maps, self.time_index_path)
+        except FileNotFoundError:
+            entry = None
+        if entry is not None:
+            located = self.locate(entry[1] + self.base_offset, reader)
+            if located is not None and located[1].max_timestamp == entry[0]:
+                position = located[0]
+            else:  # the index is not to be believed
+                self.time_index.reset()
+        found = self._walk_times(position, timestamp_ms, reader)
+        if found is None:
+            for item in self.tail:
+                header = parse_header(item.buffer)
+                if header.max_timestamp >= timestamp_ms:
+                    return item.position, header
+        return found
+
+    def _walk_times(self, position: int, timestamp_ms: int, reader: Reader) -> tuple[int, BatchHeader] | None:
+        end = self.tail[0].position if self.tail else self.written
+        while position + HEADER_SIZE <= end:
+            data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
+            at = 0
+            while at + HEADER_SIZE <= len(data):
+                header = _believable(self.path, data, at, position + at)
+                if header.max_timestamp >= timestamp_ms:
+                    return position + at, header
+                at += header.length + LOG_OVERHEAD
+            if at == 0:
+                raise CorruptionError(self.path, position, f"the file ends {end - position} bytes early")
+            position += at
+        return None
+
+    def load_times(self, reader: Reader) -> None:
+        """Learn the largest timestamp of a reopened segment: its last time index entry, and what lies behind it."""
+        if self.times_known:
+            return
+        try:
+            last = self.time_index.last(reader.maps, self.time_index_path)
+        except FileNotFoundError:
+            self.time_index.reset()
+            last = None
+        position = 0
+        if last is not None:
+            located = self.locate(last[1] + self.base_offset, reader)
+            if located is not None and located[1].max_timestamp == last[0]:
+                position = located[0]
+            else:
+                self.time_index.reset()
+        found = self._walk_times(position, -1, reader)
+        while found is not None:
+            position, header = found
+            if header.max_timestamp > self.max_timestamp:
+                self.max_timestamp = header.max_timestamp
+                self.max_timestamp_offset = header.last_offset
+            found = self._walk_times(position + header.size_bytes, -1, reader)
+        self.times_known = True
+
+    def file_paths(self) -> list[str]:
+        """Every file that may belong to the segment."""
+        return [self.stem + suffix for suffix in SUFFIXES]
+
+    def __repr__(self) -> str:
+        return f"<segment {self.path} synced {self.synced} written {self.written} size {self.size}>"
+
+
+def _base_offset(item: JournalItem) -> int:
+    return item.base_offset
+
+
+def _position(item: JournalItem) -> int:
+    return item.position
+
+
+def _believable(path: str, data: Buffer, at: int, position: int) -> BatchHeader:
+    try:
+        return parse_header(data, at)
+    except Exception as error:
+        raise CorruptionError(path, position, str(error)) from error
+
+
+def list_bases(vfs: Vfs, directory: str) -> list[int]:
+    """Base offsets of the segments in a partition's directory, ascending."""
+    bases = []
+    for name in vfs.listdir(directory):
+        stem, dot, suffix = name.partition(".")
+        if dot + suffix == LOG_SUFFIX and len(stem) == 20 and stem.isdecimal():
+            bases.append(int(stem))
+    return sorted(bases)

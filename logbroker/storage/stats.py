@@ -1,0 +1,34 @@
+"""What a log directory counts, for metrics; plain numbers with one writer each."""
+
+from __future__ import annotations
+
+from logbroker.base.metrics import Histogram
+
+
+class StorageStats:
+    """Counters of one log directory."""
+
+    __slots__ = (
+        "checkpoint_us",
+        "checkpoints",
+        "commit_bytes",
+        "commit_us",
+        "direct_bytes",
+        "disk_errors",
+        "journal_bytes",
+        "records_scrubbed",
+        "segment_syncs",
+        "writebacks",
+    )
+
+    def __init__(self) -> None:
+        self.commit_us = Histogram(scale=1e-6, powers=(5, 25))
+        self.commit_bytes = Histogram(scale=1, powers=(12, 26))
+        self.checkpoint_us = Histogram(scale=1e-6, powers=(8, 28))
+        self.checkpoints = 0
+        self.journal_bytes = 0
+        self.direct_bytes = 0
+        self.segment_syncs = 0
+        self.writebacks = 0
+        self.disk_errors = 0
+        self.records_scrubbed = 0
