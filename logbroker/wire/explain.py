@@ -110,12 +110,12 @@ class _Reader:
             if not field.nullable_in(self.version):
                 raise self.fail("null, where the array may not be null")
             return position
-        self.spend(count, "elements")
         least = least_value_size(self.message, self.version, field, flexible=self.flexible)
         if count * least > len(self.buffer) - position:
             raise self.fail(
                 f"the array claims {count} elements, {len(self.buffer) - position} bytes are left"
             )
+        self.spend(count, "elements")
         outer = self.path
         for index in range(count):
             self.path = f"{outer}[{index}]"
