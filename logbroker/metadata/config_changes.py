@@ -1,0 +1,308 @@
+"""What becomes of a request to change configs (IncrementalAlterConfigs, AlterConfigs): pure, like `controller.py`.
+
+A topic's change is checked as the whole set of overrides that it leaves behind. A broker's change is checked by trying
+it: the settings in force afterwards, and the config of every topic under them, must still make sense together.
+
+Rules, order and words are those of Kafka 4.3.1 (ConfigAdminManager, ConfigurationControlManager; KIP-339, KIP-226),
+compared reply by reply. On purpose different: a broker config that doesn't exist is refused (Kafka stores it), an
+unknown operation gets INVALID_REQUEST (Kafka: UNKNOWN_SERVER_ERROR), and where a resource comes twice AlterConfigs
+answers like IncrementalAlterConfigs (Kafka never answers).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, ConfigError
+from logbroker.config.setting import Setting
+from logbroker.config.settings import DYNAMIC, SETTINGS, explain_unknown, find
+from logbroker.config.topic import TOPIC_CONFIGS, broker_default, validate_change
+from logbroker.config.values import ConfigType, format_value
+from logbroker.metadata.controller import check_length
+from logbroker.metadata.events import (
+    CLUSTER_SCOPE,
+    BrokerConfigChanged,
+    Event,
+    TopicConfigChanged,
+    apply,
+    merge_changes,
+)
+from logbroker.metadata.image import ClusterImage, TopicConfigResolver, TopicImage
+from logbroker.metadata.topic_names import name_problem
+
+
+class ResourceType(IntEnum):
+    """What a config belongs to, by its number in the protocol."""
+
+    UNKNOWN = 0
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
+
+
+class Operation(IntEnum):
+    """What to do with one config value (KIP-339)."""
+
+    SET = 0
+    DELETE = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+
+_OPERATIONS = frozenset(Operation)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """One value to change; `operation` is the number that came, known or not."""
+
+    name: str
+    value: str | None
+    operation: int = Operation.SET
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChanges:
+    """All that one request changes on one resource.
+
+    Attributes:
+        replace: AlterConfigs: the changes (all SET) are all the overrides there will be; others go.
+    """
+
+    resource_type: int
+    resource_name: str
+    changes: Sequence[ConfigChange]
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceOutcome:
+    """What became of one resource: done where `error` is None."""
+
+    resource_type: int
+    resource_name: str
+    error: BrokerError | None = None
+
+
+def alter_configs(
+    image: ClusterImage, resources: Sequence[ResourceChanges]
+) -> tuple[list[ResourceOutcome], list[Event]]:
+    """Decide a request.
+
+    Args:
+        image: the metadata, with all that is decided but not yet durable.
+        resources: what to change; a resource that comes more than once is refused each time.
+
+    Returns:
+        An outcome per resource, in order, and the events of those that worked.
+    """
+    times = Counter((resource.resource_type, resource.resource_name) for resource in resources)
+    outcomes: list[ResourceOutcome] = []
+    events: list[Event] = []
+    unapplied: list[Event] = []
+    for resource in resources:
+        kind, name = resource.resource_type, resource.resource_name
+        try:
+            if times[kind, name] > 1:
+                raise _invalid_request("Each resource must appear at most once.")
+            _check_changes(resource.changes)
+            event: Event | None
+            if kind == ResourceType.TOPIC:
+                event = _alter_topic(image, resource)
+            elif kind == ResourceType.BROKER:
+                # What a broker config may be depends on topics too, so it must see what was decided for them.
+                image = apply(image, unapplied)
+                unapplied.clear()
+                event = _alter_broker(image, resource)
+                if event is not None:
+                    image = _tried(image, event)
+                    events.append(event)
+                    event = None
+            elif kind == ResourceType.BROKER_LOGGER:
+                raise _invalid_request(
+                    "This broker has no loggers to set one by one; set the broker config log.level instead."
+                )
+            else:
+                raise _invalid_request(f"Unknown resource type {kind}")
+            if event is not None:
+                events.append(event)
+                unapplied.append(event)
+            outcomes.append(ResourceOutcome(kind, name))
+        except BrokerError as error:
+            outcomes.append(ResourceOutcome(kind, name, error))
+    return outcomes, events
+
+
+def _check_changes(changes: Sequence[ConfigChange]) -> None:
+    if len({change.name for change in changes}) < len(changes):
+        raise _invalid_request("Error due to duplicate config keys")
+    for change in changes:
+        if change.operation not in _OPERATIONS:
+            raise _invalid_request(f"Unknown operation type {change.operation} for config {change.name}")
+    nulls = [c.name for c in changes if c.value is None and c.operation != Operation.DELETE]
+    if nulls:
+        raise _invalid_request(f"Null value not supported for : {','.join(nulls)}")
+    for change in changes:
+        check_length(change.name, change.value)
+
+
+def _alter_topic(image: ClusterImage, resource: ResourceChanges) -> Event | None:
+    name = resource.resource_name
+    if not name:
+        raise _invalid_request("Default topic resources are not allowed.")
+    problem = name_problem(name)
+    if problem is not None:
+        raise BrokerError(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
+    topic = image.topic(name)
+    if topic is None:
+        raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist.")
+    changes = _resulting(resource, topic.configs, _TopicLists(image, topic))
+    configs = merge_changes(topic.configs, changes)
+    for given in changes:
+        if given not in TOPIC_CONFIGS and changes[given] is not None:
+            raise BrokerError(ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {given}")
+    validate_change(topic.config, TopicConfigResolver(image.settings).resolve(configs))
+    real = _differing(topic.configs, changes)
+    return TopicConfigChanged(topic.topic_id, name, real) if real else None
+
+
+def _alter_broker(image: ClusterImage, resource: ResourceChanges) -> Event | None:
+    scope = broker_scope(resource.resource_name, image.node_id)
+    current = image.broker_configs.get(scope, {})
+    changes: dict[str, str | None] = {}
+    for given, value in _resulting(resource, current, _BrokerLists(image, scope)).items():
+        setting = find(given)
+        if setting is None:
+            if value is None:
+                continue  # Taking away what isn't there is no mistake, as with topics.
+            raise BrokerError(
+                ErrorCode.INVALID_CONFIG, f"Unknown broker config name: {given}{explain_unknown(given)}"
+            )
+        changes[setting.name] = value
+    static = [name for name in changes if name not in DYNAMIC]
+    if static:
+        raise _invalid_request(f"Cannot update these configs dynamically: [{', '.join(static)}]")
+    for name, value in changes.items():
+        if value is not None:
+            _check_value(SETTINGS[name], value)
+    real = _differing(current, changes)
+    return BrokerConfigChanged(scope, real) if real else None
+
+
+def broker_scope(resource_name: str, node_id: int) -> str:
+    """The scope that a broker resource's name stands for: "" for every broker, else this broker's id.
+
+    Raises:
+        BrokerError: INVALID_REQUEST, where it is another broker or no number.
+    """
+    if resource_name == CLUSTER_SCOPE:
+        return CLUSTER_SCOPE
+    try:
+        broker_id = int(resource_name)
+    except ValueError:
+        raise _invalid_request(f"Node id must be an integer, but it is: {resource_name}") from None
+    if broker_id != node_id:
+        raise _invalid_request(f"Unexpected broker id, expected {node_id}, but received {resource_name}")
+    return str(node_id)
+
+
+def _check_value(setting: Setting, value: str) -> None:
+    try:
+        setting.parse(value)
+    except ValueError as error:
+        raise _invalid_request(f"Invalid value {value} for configuration {setting.name}: {error}") from None
+
+
+def _tried(image: ClusterImage, event: Event) -> ClusterImage:
+    try:
+        return apply(image, [event])
+    except ConfigError as error:
+        raise _invalid_request(str(error)) from None
+
+
+class _TopicLists:
+    """The list-valued configs of a topic, as APPEND and SUBTRACT see them."""
+
+    def __init__(self, image: ClusterImage, topic: TopicImage) -> None:
+        self._image = image
+        self._topic = topic
+
+    def current(self, name: str) -> str | None:
+        """The value now, the default included; None where `name` is no list."""
+        setting = TOPIC_CONFIGS.get(name)
+        if setting is None or setting.type is not ConfigType.LIST:
+            return None
+        value = self._topic.configs.get(name)
+        return (
+            value if value is not None else format_value(broker_default(setting, self._image.settings)) or ""
+        )
+
+
+class _BrokerLists:
+    """The list-valued broker configs, as APPEND and SUBTRACT see them in one scope."""
+
+    def __init__(self, image: ClusterImage, scope: str) -> None:
+        self._image = image
+        self._scope = scope
+
+    def current(self, name: str) -> str | None:
+        """The value now, the one it stands on included; None where `name` is no list."""
+        setting = find(name)
+        if setting is None or setting.type is not ConfigType.LIST:
+            return None
+        value = self._image.broker_configs.get(self._scope, {}).get(setting.name)
+        return (
+            value
+            if value is not None
+            else format_value(getattr(self._image.settings, setting.attribute)) or ""
+        )
+
+
+def _resulting(
+    resource: ResourceChanges, current: Mapping[str, str], lists: _TopicLists | _BrokerLists
+) -> dict[str, str | None]:
+    """The value that each named config will have; None for none."""
+    results: dict[str, str | None] = {}
+    if resource.replace:
+        results = dict.fromkeys(current, None)
+    for change in resource.changes:
+        if change.operation == Operation.DELETE:
+            results[change.name] = None
+            continue
+        value = change.value or ""
+        if change.operation == Operation.SET:
+            results[change.name] = value
+            continue
+        before = lists.current(change.name)
+        if before is None:
+            verb = "APPEND" if change.operation == Operation.APPEND else "SUBTRACT"
+            raise BrokerError(
+                ErrorCode.INVALID_CONFIG, f"Can't {verb} to key {change.name} because its type is not LIST."
+            )
+        items = _items(before)
+        given = _items(value)
+        if change.operation == Operation.APPEND:
+            items += [item for item in given if item not in items]
+        else:
+            items = [item for item in items if item not in given]
+        results[change.name] = ",".join(dict.fromkeys(items))
+    return results
+
+
+def _items(text: str) -> list[str]:
+    return [item for part in text.split(",") if (item := part.strip())]
+
+
+def _differing(current: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Only what really changes; an event that changes nothing would cost a commit and say nothing."""
+    return {name: value for name, value in changes.items() if current.get(name) != value}
+
+
+def _invalid_request(message: str) -> BrokerError:
+    return BrokerError(ErrorCode.INVALID_REQUEST, message)
