@@ -86,10 +86,9 @@ def response_frame(api_key: int, version: int, correlation_id: int, message: lis
     Length and header are put before the first piece, which encoders keep small where records are large.
     """
     first = message[0]
+    size = len(first) if len(message) == 1 else sum(map(len, message))
     if response_has_tagged_header(api_key, version):
-        start = _LENGTH_AND_RESPONSE_V1.pack(5 + sum(map(len, message)), correlation_id)
+        start = _LENGTH_AND_RESPONSE_V1.pack(size + 5, correlation_id)
     else:
-        start = _LENGTH_AND_RESPONSE_V0.pack(4 + sum(map(len, message)), correlation_id)
-    if len(message) == 1:
-        return [start + first]
+        start = _LENGTH_AND_RESPONSE_V0.pack(size + 4, correlation_id)
     return [start + first, *message[1:]]

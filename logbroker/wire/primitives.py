@@ -26,7 +26,7 @@ TAGGED_FIELDS_MAX: Final = 1000
 MAX_VARINT_BYTES: Final = 5
 MAX_VARLONG_BYTES: Final = 10
 MAX_STRING_BYTES: Final = 32767
-"""What an int16 length can say; Kafka holds compact strings to it as well."""
+"""What an int16 length can say."""
 MAX_UINT32: Final = 0xFFFF_FFFF
 MAX_CACHED_UUIDS: Final = 16_384
 """How many decoded UUIDs are kept so that a topic's id is one object, not one per request."""
