@@ -16,7 +16,14 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from logbroker.config.values import ConfigType, Value, explain_quantity, format_value, parse_value
+from logbroker.config.values import (
+    INTEGER_LIMITS,
+    ConfigType,
+    Value,
+    explain_quantity,
+    format_value,
+    parse_value,
+)
 
 
 class Origin(Enum):
@@ -146,7 +153,8 @@ class Setting:
         elif isinstance(raw, int):
             if type_ is ConfigType.DOUBLE:
                 return float(raw)
-            return parse_value(type_, str(raw))
+            if type_ in INTEGER_LIMITS:
+                return parse_value(type_, str(raw))
         elif isinstance(raw, float):
             if type_ is ConfigType.DOUBLE:
                 return raw
@@ -172,7 +180,14 @@ _WANTED = {
 
 
 def _kind(raw: object) -> str:
-    names = {bool: "a boolean", float: "a fraction", list: "an array", dict: "a table", str: "a string"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a fraction",
+        list: "an array",
+        dict: "a table",
+        str: "a string",
+    }
     return names.get(type(raw), f"a {type(raw).__name__}")
 
 
