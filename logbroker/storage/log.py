@@ -42,12 +42,16 @@ class LogHost(Protocol):
         """Take an append or a control entry, in order."""
         ...
 
+    def reader(self, fetched: dict[tuple[str, int, int], bytes] | None = None) -> Reader:
+        """Reads segments for the loop; with `fetched` it never blocks."""
+        ...
+
     def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
         """Make a new log start durable, then drop what lies below."""
         ...
 
-    def refuse_append(self) -> BrokerError | None:
-        """Why nothing can be appended now (offline, the disk's reserve is reached), or None."""
+    def refuse_append(self, log: Log) -> BrokerError | None:
+        """Why nothing can be appended to `log` now (offline, the disk's reserve is reached), or None."""
         ...
 
 
@@ -78,6 +82,7 @@ class Log:
         "queued_bytes",
         "refused",
         "roll_ms",
+        "segment_bytes_max",
         "segments",
         "start_offset",
         "topic",
@@ -130,6 +135,8 @@ class Log:
         """Called once when no direct sync of the partition is under way any more."""
         self.unflushed_records = 0
         self.last_flush_ms = 0
+        self.segment_bytes_max = 1 << 31
+        """The host's own bound on a segment, beside `segment.bytes`."""
         self._refusal: BrokerError | None = None
         self._duplicates: list[JournalItem] = []
         self.configure(config)
@@ -142,7 +149,11 @@ class Log:
         self._limit(self.segments[-1])
 
     def _limit(self, segment: Segment) -> None:
-        segment.limit(self.config.segment_bytes, self.config.segment_index_bytes // 12)
+        config = self.config
+        size = (
+            config.segment_bytes if config.internal_segment_bytes is None else config.internal_segment_bytes
+        )
+        segment.limit(min(size, self.segment_bytes_max), config.segment_index_bytes // 12)
 
     # Appending
 
@@ -166,7 +177,7 @@ class Log:
         """
         if self._refusal is not None:
             raise self._refusal
-        refusal = self.host.refuse_append()
+        refusal = self.host.refuse_append(self)
         if refusal is not None:
             raise refusal
         if header.producer_id >= 0:

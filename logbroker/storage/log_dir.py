@@ -154,6 +154,8 @@ class LogDirectory:
         for log in self.logs.values():
             if not log.refused:
                 log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
+            if log.on_advance is not None:
+                log.on_advance(log)  # whoever waits for records learns that none will come
         self.journal.stop()
         self.commit_path.refuse_queued()
         self._on_offline(self)
@@ -161,7 +163,7 @@ class LogDirectory:
 
     # LogHost
 
-    def refuse_append(self) -> BrokerError | None:
+    def refuse_append(self, log: Log) -> BrokerError | None:
         """See `LogHost`."""
         if self._reserve_reached:
             return StorageOfflineError(

@@ -191,6 +191,8 @@ class OsFile:
 
     def map_readonly(self, size: int) -> Buffer:
         """See `File`."""
+        if self._fd < 0:  # -1 would mean anonymous memory, full of zeros
+            raise OSError(errno.EBADF, "the file is closed", self.path)
         return memoryview(mmap.mmap(self._fd, size, prot=mmap.PROT_READ)) if size else b""
 
     def close(self) -> None:

@@ -1,0 +1,205 @@
+"""A partition as its leader sees it: the gate between requests and the log.
+
+Alone, a broker leads every partition and is its only replica, so the high watermark is what is durable here. In a cluster it will
+be what is durable on enough replicas; whoever asks goes through `high_watermark` and `watch` and won't notice.
+
+Appending is per batch: the header is proven (`records.batch`), and records are looked at only where the topic asks for it:
+another `compression.type`, `record.validation=full`, or compaction (null keys). Loop thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError
+from logbroker.base.types import Buffer
+from logbroker.config.topic import TopicConfig
+from logbroker.records.batch import (
+    TIMESTAMP_TYPE_MASK,
+    BatchHeader,
+    Codec,
+    check_timestamps,
+    parse_header,
+    stamp_log_append_time,
+    validate_from_client,
+)
+from logbroker.records.iterator import check_records
+from logbroker.records.recompress import recompress
+from logbroker.storage.append import JournalItem
+from logbroker.storage.log import Log
+from logbroker.storage.segment import Reader
+
+_CODECS = {
+    "uncompressed": Codec.NONE,
+    "gzip": Codec.GZIP,
+    "snappy": Codec.SNAPPY,
+    "lz4": Codec.LZ4,
+    "zstd": Codec.ZSTD,
+}
+
+
+class Partition:
+    """One partition that this broker leads."""
+
+    __slots__ = (
+        "_codec",
+        "_plain",
+        "_watchers",
+        "config",
+        "index",
+        "isr_size",
+        "leader_epoch",
+        "log",
+        "topic",
+        "topic_id",
+    )
+
+    def __init__(self, log: Log, leader_epoch: int) -> None:
+        self.log = log
+        self.topic = log.topic
+        self.topic_id: UUID = log.topic_id
+        self.index = log.index
+        self.leader_epoch = leader_epoch
+        self.isr_size = 1
+        self._watchers: list[Callable[[], None]] = []
+        self.configure(log.config)
+
+    def configure(self, config: TopicConfig) -> None:
+        """Follow a changed topic configuration."""
+        self.config = config
+        self._codec = _CODECS.get(config.compression_type)
+        self._plain = (
+            self._codec is None
+            and config.record_validation == "header"
+            and "compact" not in config.cleanup_policy
+            and config.message_timestamp_type == "CreateTime"
+        )
+
+    @property
+    def high_watermark(self) -> int:
+        """Consumers see records below this."""
+        return self.log.durable_end
+
+    @property
+    def log_start_offset(self) -> int:
+        """First offset that can be read."""
+        return self.log.start_offset
+
+    @property
+    def log_end_offset(self) -> int:
+        """Offset of the next append."""
+        return self.log.end_offset
+
+    def check_epoch(self, current_leader_epoch: int) -> None:
+        """Compare a request's idea of the leader epoch (-1: none). Raises BrokerError (KIP-320)."""
+        if 0 <= current_leader_epoch != self.leader_epoch:
+            if current_leader_epoch < self.leader_epoch:
+                raise BrokerError(ErrorCode.FENCED_LEADER_EPOCH)
+            raise BrokerError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+
+    # Appending
+
+    def append_as_leader(
+        self,
+        batch: Buffer,
+        *,
+        from_client: bool = True,
+        on_done: Callable[[JournalItem], None] | None = None,
+        waiter: Any = None,
+        allow_zstd: bool = True,
+    ) -> JournalItem:
+        """Append one v2 batch, now and in order; `on_done(item)` on the loop when it is durable or has failed.
+
+        The item holds the offsets at once; `item.error` says how it ended. A writable `batch` is stamped in place and
+        belongs to the log from here on.
+
+        Raises:
+            BrokerError: nothing was appended, with the code for the producer.
+
+        """
+        log = self.log
+        config = self.config
+        if not from_client:
+            header = parse_header(batch)
+        else:
+            header = validate_from_client(
+                batch, max_message_bytes=config.max_message_bytes, allow_zstd=allow_zstd
+            )
+            if not self._plain:
+                batch, header = self._rework(batch, header)
+            else:
+                check_timestamps(
+                    header,
+                    log.host.clock.wall_ms(),
+                    config.message_timestamp_before_max_ms,
+                    config.message_timestamp_after_max_ms,
+                )
+        if type(batch) is bytes or (type(batch) is memoryview and batch.readonly):
+            batch = bytearray(batch)
+        return log.append(batch, header, self.leader_epoch, on_done, waiter)  # type: ignore[arg-type]
+
+    def _rework(self, batch: Buffer, header: BatchHeader) -> tuple[Buffer, BatchHeader]:
+        """What the topic asks for beyond the header: record checks, compaction's keys, another codec, append time."""
+        config = self.config
+        now_ms = self.log.host.clock.wall_ms()
+        create_time = config.message_timestamp_type == "CreateTime"
+        compacted = "compact" in config.cleanup_policy
+        if create_time:
+            check_timestamps(
+                header, now_ms, config.message_timestamp_before_max_ms, config.message_timestamp_after_max_ms
+            )
+        payload: Buffer | None = None
+        if config.record_validation == "full" or compacted:
+            checked = check_records(
+                batch,
+                header,
+                require_keys=compacted,
+                earliest_ms=max(now_ms - config.message_timestamp_before_max_ms, 0) if create_time else None,
+                latest_ms=now_ms + config.message_timestamp_after_max_ms if create_time else None,
+            )
+            payload = checked.payload
+        if self._codec is not None and header.codec_id != self._codec:
+            batch = recompress(batch, self._codec, header=header, payload=payload)
+            header = parse_header(batch)
+        if not create_time and not header.attributes & TIMESTAMP_TYPE_MASK:
+            if not isinstance(batch, bytearray):
+                batch = bytearray(batch)
+            header = stamp_log_append_time(batch, now_ms)
+        return batch, header
+
+    def require_isr(self) -> None:
+        """For acks=all: enough replicas must be in sync. Raises BrokerError NOT_ENOUGH_REPLICAS."""
+        if self.isr_size < self.config.min_insync_replicas:
+            raise BrokerError(
+                ErrorCode.NOT_ENOUGH_REPLICAS,
+                f"{self.log.name} has {self.isr_size} in-sync replica(s), min.insync.replicas asks for "
+                f"{self.config.min_insync_replicas}",
+            )
+
+    # Reading
+
+    def read(self, offset: int, max_bytes: int, reader: Reader, *, min_one: bool = True) -> list[Buffer]:
+        """Batches from `offset` up to the high watermark; see `Log.read`."""
+        return self.log.read(offset, max_bytes, reader, min_one=min_one)
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` once when the high watermark moves (or the log goes offline)."""
+        self._watchers.append(callback)
+        self.log.on_advance = self._advanced
+
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        """The callback's owner has given up waiting."""
+        if callback in self._watchers:
+            self._watchers.remove(callback)
+
+    def _advanced(self, _: Log) -> None:
+        self.log.on_advance = None
+        watchers, self._watchers = self._watchers, []
+        for callback in watchers:
+            callback()
+
+    def __repr__(self) -> str:
+        return f"<partition {self.log!r} epoch {self.leader_epoch}>"

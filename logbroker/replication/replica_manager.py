@@ -1,0 +1,452 @@
+"""All partitions of this broker: which exist, where they lie, and how requests find them.
+
+    metadata events -> create / delete / configure -> LogDirectory or MemoryHost -> Partition
+
+Opening: each log directory is locked, recognised by its `meta.properties` (or offline, if the metadata knows it but its file is
+gone), recovered on its own threads, all at the same time. A directory that fails, now or later, takes only its own partitions
+offline; with none left the broker stops (`on_all_offline`). Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from logbroker.base import logs
+from logbroker.base.clock import Clock
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, ConfigError, LogbrokerError, StorageOfflineError
+from logbroker.base.ids import new_kafka_uuid
+from logbroker.config.settings import Settings
+from logbroker.config.topic import TopicConfig
+from logbroker.metadata import events
+from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
+from logbroker.replication.partition import Partition
+from logbroker.storage.directory_identity import (
+    DirectoryIdentity,
+    DirectoryLock,
+    read_identity,
+    write_identity,
+)
+from logbroker.storage.executor import ThreadExecutor
+from logbroker.storage.log import Log
+from logbroker.storage.log_dir import LogDirectory
+from logbroker.storage.log_dir_options import LogDirectoryOptions
+from logbroker.storage.memory_host import MemoryHost, Reserve
+from logbroker.storage.recovery import KnownPartition, RecoveryReport
+from logbroker.storage.retention import retained_start
+from logbroker.storage.segment import WouldBlockError
+from logbroker.storage.vfs import OsVfs
+
+_log = logs.get("replicas")
+
+TICK_S = 1.0
+
+
+@dataclass(slots=True)
+class LogDirState:
+    """One configured log directory, online or not."""
+
+    path: str
+    directory_id: UUID | None = None
+    directory: LogDirectory | None = None
+    executor: ThreadExecutor | None = None
+    lock: DirectoryLock | None = None
+    report: RecoveryReport | None = None
+    error: str | None = None
+    is_new: bool = False
+
+    @property
+    def online(self) -> bool:
+        """Whether partitions in it can be used."""
+        return self.directory is not None and self.directory.offline_reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class LogDirInfo:
+    """A log directory as DescribeLogDirs tells of it."""
+
+    path: str
+    directory_id: UUID | None
+    online: bool
+    total_bytes: int
+    usable_bytes: int
+    partitions: list[tuple[str, int, int]] = field(default_factory=list)
+    """(topic, partition, size in bytes)"""
+
+
+class ReplicaManager:
+    """See the module."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        reserve_memory_offsets: Reserve,
+        on_directory_offline: Callable[[UUID], None] = lambda _: None,
+        on_all_offline: Callable[[str], None],
+        spawn: Callable[[Awaitable[None]], object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._reserve_memory_offsets = reserve_memory_offsets
+        self._on_directory_offline = on_directory_offline
+        self._on_all_offline = on_all_offline
+        self._spawn = spawn or asyncio.ensure_future
+        self._vfs = OsVfs()
+        self.states: list[LogDirState] = []
+        self._partitions: dict[str, dict[int, Partition]] = {}
+        self._by_id: dict[UUID, dict[int, Partition]] = {}
+        self._memory: MemoryHost | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._retention_due_ms = 0
+        self._closing = False
+
+    # Opening
+
+    def identify(self, image: ClusterImage) -> list[tuple[UUID, str]]:
+        """Lock and recognise every configured directory; returns those that are new, to be registered.
+
+        Raises ConfigError: a directory belongs to another broker or is in use.
+        """
+        known = {directory.path: directory.directory_id for directory in image.directories.values()}
+        fresh: list[tuple[UUID, str]] = []
+        for path in self._settings.log_dirs:
+            state = LogDirState(os.path.abspath(path))
+            self.states.append(state)
+            try:
+                self._identify(state, image, known)
+            except OSError as error:
+                self._offline(state, f"{state.path}: {error.strerror or error}")
+            except ConfigError:
+                raise
+            except LogbrokerError as error:
+                self._offline(state, str(error))
+            if state.is_new and state.directory_id is not None:
+                fresh.append((state.directory_id, state.path))
+        return fresh
+
+    def _identify(self, state: LogDirState, image: ClusterImage, known: dict[str, UUID]) -> None:
+        registered = known.get(state.path)
+        if not os.path.isdir(state.path):
+            if registered is not None:
+                self._offline(state, f"{state.path} is missing; is its file system mounted?")
+                return
+            os.makedirs(state.path, exist_ok=True)
+        identity = read_identity(self._vfs, state.path)
+        if identity is None:
+            if registered is not None:
+                self._offline(state, f"{state.path} holds no meta.properties; is its file system mounted?")
+                return
+            strange = [name for name in os.listdir(state.path) if name.rpartition("-")[2].isdecimal()]
+            if strange:
+                raise ConfigError(
+                    f"{state.path} holds {strange[0]} but no meta.properties; is it another broker's directory? "
+                    "Choose an empty one with --data-dir or log.dirs"
+                )
+            identity = DirectoryIdentity(image.cluster_id, image.node_id, new_kafka_uuid())
+            state.lock = DirectoryLock(state.path)
+            write_identity(self._vfs, state.path, identity)
+            state.is_new = True
+        elif identity.cluster_id != image.cluster_id or identity.node_id != image.node_id:
+            raise ConfigError(
+                f"{state.path} belongs to node {identity.node_id} of cluster {identity.cluster_id}, this is node "
+                f"{image.node_id} of cluster {image.cluster_id}; was metadata.log.dir moved or emptied?"
+            )
+        else:
+            state.lock = DirectoryLock(state.path)
+            state.is_new = identity.directory_id not in image.directories
+        state.directory_id = identity.directory_id
+
+    def _offline(self, state: LogDirState, reason: str) -> None:
+        state.error = reason
+        _log.error("a log directory is offline", directory=state.path, reason=reason)
+
+    async def open(self, image: ClusterImage) -> None:
+        """Recover every directory and make a Partition of each replica. Raises ConfigError if none is left."""
+        loop = asyncio.get_running_loop()
+        self._memory = MemoryHost(
+            self._clock, self._reserve_memory_offsets, call_soon=loop.call_soon, spawn=self._spawn
+        )
+        await asyncio.gather(
+            *(self._open_directory(state, image) for state in self.states if state.error is None)
+        )
+        if not any(state.online for state in self.states):
+            reasons = "; ".join(state.error or "offline" for state in self.states)
+            raise ConfigError(f"no log directory can be used: {reasons}")
+        for topic in image.topics.values():
+            for index, partition in enumerate(topic.partitions):
+                self._place(topic, index, partition, image, fresh=False)
+        self._retention_due_ms = self._clock.wall_ms() + self._settings.log_retention_check_interval_ms
+        self._ticker = loop.call_later(TICK_S, self._tick)
+
+    async def _open_directory(self, state: LogDirState, image: ClusterImage) -> None:
+        loop = asyncio.get_running_loop()
+        state.executor = ThreadExecutor(loop, os.path.basename(state.path) or "log")
+        state.directory = LogDirectory(
+            self._vfs,
+            state.executor,
+            state.path,
+            self._clock,
+            options_of(self._settings),
+            call_soon=loop.call_soon,
+            on_offline=lambda _: self._went_offline(state),
+        )
+        known = [
+            KnownPartition(topic.name, index, topic.topic_id, topic.config)
+            for topic in image.topics.values()
+            for index, partition in enumerate(topic.partitions)
+            if partition.directory_id == state.directory_id
+        ]
+        done: asyncio.Future[tuple[RecoveryReport | None, BaseException | None]] = loop.create_future()
+        state.directory.open(known, lambda report, error: done.set_result((report, error)))
+        report, error = await done
+        state.report = report
+        if error is not None:
+            self._offline(state, str(error))
+
+    @property
+    def unclean(self) -> bool:
+        """Whether any directory had to be recovered after a stop that was not clean."""
+        return any(state.report is not None and not state.report.clean for state in self.states)
+
+    @property
+    def online_directories(self) -> list[UUID]:
+        """Ids of the directories that new partitions may be placed in."""
+        return [
+            state.directory_id for state in self.states if state.online and state.directory_id is not None
+        ]
+
+    # Finding
+
+    def partition(self, topic: str, index: int) -> Partition:
+        """The partition. Raises BrokerError UNKNOWN_TOPIC_OR_PARTITION."""
+        try:
+            return self._partitions[topic][index]
+        except KeyError:
+            raise BrokerError(
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"this broker has no partition {topic}-{index}"
+            ) from None
+
+    def partition_by_id(self, topic_id: UUID, index: int) -> Partition:
+        """The partition. Raises BrokerError: UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION."""
+        partitions = self._by_id.get(topic_id)
+        if partitions is None:
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_ID, f"no topic has the id {topic_id}")
+        partition = partitions.get(index)
+        if partition is None:
+            raise BrokerError(
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {topic_id} has no partition {index}"
+            )
+        return partition
+
+    def topic(self, name: str) -> dict[int, Partition] | None:
+        """The topic's partitions by index, for hot paths."""
+        return self._partitions.get(name)
+
+    def topic_by_id(self, topic_id: UUID) -> dict[int, Partition] | None:
+        """As `topic`, by id."""
+        return self._by_id.get(topic_id)
+
+    def __iter__(self) -> Iterator[Partition]:
+        return (partition for partitions in self._partitions.values() for partition in partitions.values())
+
+    async def read(
+        self, partition: Partition, offset: int, max_bytes: int, *, min_one: bool = True
+    ) -> list[bytes | bytearray | memoryview]:
+        """As `Partition.read`, and waits for the disk where the page cache doesn't hold the bytes."""
+        fetched: dict[tuple[str, int, int], bytes] = {}
+        while True:
+            reader = partition.log.host.reader(fetched)
+            try:
+                return partition.read(offset, max_bytes, reader, min_one=min_one)
+            except WouldBlockError as wanted:
+                fetched.update(await self.fetch(partition, [wanted.key]))
+
+    async def fetch(
+        self, partition: Partition, keys: list[tuple[str, int, int]]
+    ) -> dict[tuple[str, int, int], bytes]:
+        """Read file ranges on the directory's read lane. Raises BrokerError KAFKA_STORAGE_ERROR."""
+        directory = partition.log.host
+        if not isinstance(directory, LogDirectory):
+            raise TypeError("memory partitions never wait for a disk")
+        done: asyncio.Future[dict[tuple[str, int, int], bytes]] = asyncio.get_running_loop().create_future()
+
+        def arrived(found: dict[tuple[str, int, int], bytes] | None, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if found is not None:
+                done.set_result(found)
+            elif isinstance(error, FileNotFoundError):
+                done.set_exception(BrokerError(ErrorCode.OFFSET_OUT_OF_RANGE, "the segment was just deleted"))
+            else:
+                directory.fail(error or OSError("a read failed"))
+                done.set_exception(StorageOfflineError(str(error)))
+
+        directory.executor.submit("read", directory.fetch_steps(keys), arrived)
+        return await done
+
+    # Changing
+
+    def on_event(self, event: events.Event, image: ClusterImage) -> None:
+        """Follow a metadata change that is durable."""
+        if isinstance(event, events.TopicCreated):
+            topic = image.topics[event.name]
+            for index, partition in enumerate(event.partitions):
+                self._place(topic, index, partition, image, fresh=True)
+        elif isinstance(event, events.PartitionsAdded):
+            topic = image.topics[event.name]
+            for index, partition in enumerate(event.partitions, event.first_index):
+                self._place(topic, index, partition, image, fresh=True)
+        elif isinstance(event, events.TopicDeleted):
+            self._by_id.pop(event.topic_id, None)
+            for doomed in self._partitions.pop(event.name, {}).values():
+                host = doomed.log.host
+                if isinstance(host, LogDirectory):
+                    host.delete_log(doomed.log)
+                elif self._memory is not None and host is self._memory:
+                    self._memory.delete_log(doomed.log)
+        elif isinstance(event, events.LeaderEpochBumped):
+            for index, changed in event.partitions.items():
+                self._partitions[event.name][index].leader_epoch = changed.leader_epoch
+
+    def reconfigure(self, image: ClusterImage, names: Iterable[str]) -> None:
+        """Topic configurations changed: hand the resolved ones on."""
+        for name in names:
+            topic = image.topics.get(name)
+            if topic is None:
+                continue
+            for partition in self._partitions.get(name, {}).values():
+                if partition.config is not topic.config:
+                    self._configure(partition, topic.config)
+
+    def _configure(self, partition: Partition, config: TopicConfig) -> None:
+        host = partition.log.host
+        if isinstance(host, LogDirectory | MemoryHost):
+            host.configure(partition.log, config)
+        partition.configure(config)
+
+    def _place(
+        self, topic: TopicImage, index: int, image: PartitionImage, cluster: ClusterImage, *, fresh: bool
+    ) -> None:
+        log = self._log_for(topic, index, image, cluster, fresh=fresh)
+        partition = Partition(log, image.leader_epoch)
+        self._partitions.setdefault(topic.name, {})[index] = partition
+        self._by_id.setdefault(topic.topic_id, {})[index] = partition
+
+    def _log_for(
+        self, topic: TopicImage, index: int, image: PartitionImage, cluster: ClusterImage, *, fresh: bool
+    ) -> Log:
+        if self._memory is None:
+            raise RuntimeError("open() comes first")
+        if topic.config.storage_type == "memory":
+            start = cluster.memory_offsets.get((topic.topic_id, index), 0)
+            return self._memory.create_log(
+                topic.name, index, topic.topic_id, topic.config, start_offset=start
+            )
+        known = KnownPartition(topic.name, index, topic.topic_id, topic.config)
+        for state in self.states:
+            if state.directory_id == image.directory_id and state.directory is not None:
+                log = state.directory.logs.get((topic.topic_id.bytes, index))
+                if log is None or fresh:
+                    log = state.directory.create_log(known)
+                return log
+        log = Log(self._memory, "", *known)
+        reason = next(
+            (state.error for state in self.states if state.error), "its log directory is not configured"
+        )
+        log.refuse(StorageOfflineError(f"{log.name}: {reason}"))
+        return log
+
+    # Time
+
+    def _tick(self) -> None:
+        now_ms = self._clock.wall_ms()
+        retention = now_ms >= self._retention_due_ms
+        if retention:
+            self._retention_due_ms = now_ms + self._settings.log_retention_check_interval_ms
+        for state in self.states:
+            if state.directory is not None and state.online:
+                state.directory.tick(now_ms)
+                if retention:
+                    self._spawn(self._retain(state.directory, now_ms))
+        if not self._closing:
+            self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    async def _retain(self, directory: LogDirectory, now_ms: int) -> None:
+        """Learn the ages of reopened segments off the loop, then move log starts."""
+        for log in list(directory.logs.values()):
+            fetched: dict[tuple[str, int, int], bytes] = {}
+            for segment in list(log.segments):
+                while not segment.times_known and not segment.dropped and directory.offline_reason is None:
+                    try:
+                        segment.load_times(directory.reader(fetched))
+                    except WouldBlockError as wanted:
+                        fetched.update(await self.fetch(Partition(log, 0), [wanted.key]))
+                    except (OSError, LogbrokerError) as error:
+                        _log.error("retention can't read a segment", segment=segment.path, error=error)
+                        break
+        directory.apply_retention(now_ms, retained_start)
+        expiration_ms = self._settings.producer_id_expiration_ms
+        for log in directory.logs.values():
+            log.producers.expire(now_ms, expiration_ms)
+
+    def _went_offline(self, state: LogDirState) -> None:
+        state.error = state.directory.offline_reason if state.directory is not None else "offline"
+        if state.directory_id is not None:
+            self._on_directory_offline(state.directory_id)
+        if not self._closing and not any(other.online for other in self.states):
+            self._on_all_offline(f"no log directory is left: {state.error}")
+
+    def log_dirs(self) -> list[LogDirInfo]:
+        """What DescribeLogDirs tells."""
+        infos = []
+        for state in self.states:
+            total = usable = 0
+            sizes: list[tuple[str, int, int]] = []
+            if state.online and state.directory is not None:
+                stats = os.statvfs(state.path)
+                total = stats.f_blocks * stats.f_frsize
+                usable = stats.f_bavail * stats.f_frsize
+                sizes = [(log.topic, log.index, log.size_bytes) for log in state.directory.logs.values()]
+            infos.append(LogDirInfo(state.path, state.directory_id, state.online, total, usable, sizes))
+        return infos
+
+    async def close(self) -> None:
+        """Checkpoint and mark every directory clean, then let go of it. Appends must have ended."""
+        self._closing = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await asyncio.gather(*(self._close_directory(state) for state in self.states))
+
+    async def _close_directory(self, state: LogDirState) -> None:
+        if state.directory is not None and state.executor is not None:
+            loop = asyncio.get_running_loop()
+            closed: asyncio.Future[None] = loop.create_future()
+            state.directory.close(lambda: closed.set_result(None))
+            await closed
+            await loop.run_in_executor(None, state.executor.close)
+        if state.lock is not None:
+            state.lock.release()
+            state.lock = None
+
+
+def options_of(settings: Settings) -> LogDirectoryOptions:
+    """The storage engine's numbers from the settings."""
+    return LogDirectoryOptions(
+        journal_files=settings.log_journal_files,
+        journal_file_bytes=settings.log_journal_file_bytes,
+        journal_group_max_bytes=min(
+            settings.log_journal_group_max_bytes, settings.log_journal_file_bytes // 2
+        ),
+        direct_sync_bytes=min(settings.log_direct_sync_bytes, settings.log_journal_file_bytes // 4),
+        writeback_bytes=settings.log_writeback_bytes,
+        checkpoint_interval_ms=settings.log_checkpoint_interval_ms,
+        checkpoint_bytes=4 * settings.log_journal_files * settings.log_journal_file_bytes,
+        disk_reserve_bytes=settings.log_disk_reserve_bytes,
+        open_files_max=settings.log_open_files,
+    )
