@@ -41,8 +41,8 @@ class CoordinatorLog(Protocol):
         *,
         from_client: bool = True,
         on_done: Callable[[AppendOutcome], None],
-    ) -> int:
-        """Append one batch, in order, at once; returns its base offset.
+    ) -> object:
+        """Append one batch, in order, at once; the batch belongs to the log from here on.
 
         `on_done` is called once, on the loop's thread, when the batch is durable or can't become so.
 

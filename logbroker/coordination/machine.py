@@ -19,7 +19,7 @@ Record: TypeAlias = tuple[bytes, bytes | None]
 Done: TypeAlias = Callable[[ErrorCode], None]
 """Called once: NONE when durable, REQUEST_TIMED_OUT when nobody knows yet, anything else when it was not written."""
 
-Undo: TypeAlias = Callable[[], None]
+Undo: TypeAlias = Callable[[], object]
 """Takes back what the state machine changed in memory for a write that was refused."""
 
 

@@ -18,6 +18,7 @@ from typing import Final, Generic, TypeVar
 from logbroker.base import logs
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
+from logbroker.base.tasks import TaskScope
 from logbroker.coordination.keys import partition_for_key
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.machine import StateMachine
@@ -45,6 +46,7 @@ class CoordinatorRuntime(Generic[M]):
         open_log: Gives the partition to read and write; raises BrokerError while there is none.
         new_machine: Makes an empty state machine for a shard, once per load.
         services: What shards need.
+        tasks: Where loads run.
 
     """
 
@@ -54,12 +56,14 @@ class CoordinatorRuntime(Generic[M]):
         open_log: Callable[[int], CoordinatorLog],
         new_machine: Callable[[Shard[M]], M],
         services: ShardServices,
+        tasks: TaskScope,
     ) -> None:
         self.topic = topic
         self.partition_count = 0
         self._open_log = open_log
         self._new_machine = new_machine
         self._services = services
+        self._tasks = tasks
         self._shards: dict[int, Shard[M]] = {}
         self._loads: dict[int, asyncio.Task[None]] = {}
         self._reloads: dict[int, TimerHandle] = {}
@@ -110,7 +114,12 @@ class CoordinatorRuntime(Generic[M]):
         return any(shard.state is ShardState.LOADING for shard in self._shards.values())
 
     def lead(self, indexes: Iterable[int]) -> None:
-        """This broker leads these partitions now: load them. Partitions that are served or loading stay as they are."""
+        """This broker leads these partitions now: load them. Partitions that are served or loading stay as they are.
+
+        Raises:
+            RuntimeError: The task scope is closed.
+
+        """
         for index in indexes:
             shard = self._shards.get(index)
             if shard is None:
@@ -131,6 +140,10 @@ class CoordinatorRuntime(Generic[M]):
             if shard is not None:
                 shard.unload()
 
+    def resign_all(self) -> None:
+        """Resign from every partition."""
+        self.resign(list(self._shards))
+
     async def wait_loaded(self) -> None:
         """Wait until no load is under way; shards that failed count as done."""
         while self._loads:
@@ -139,7 +152,7 @@ class CoordinatorRuntime(Generic[M]):
     async def stop(self) -> None:
         """Resign from everything and wait for the loads to end."""
         loads = list(self._loads.values())
-        self.resign(list(self._shards))
+        self.resign_all()
         if loads:
             await asyncio.wait(loads)
 
@@ -154,9 +167,7 @@ class CoordinatorRuntime(Generic[M]):
         except BrokerError as error:
             shard.fail(str(error))
             return
-        task = asyncio.get_running_loop().create_task(
-            self._read(index, shard, log), name=f"load {self.topic}-{index}"
-        )
+        task = self._tasks.start(self._read(index, shard, log), f"load {self.topic}-{index}")
         self._loads[index] = task
         task.add_done_callback(partial(self._load_ended, index))
 

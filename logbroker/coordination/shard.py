@@ -84,7 +84,7 @@ class ShardServices:
 
     clock: Clock
     timers: Timers
-    defer: Callable[[Callable[[], None]], None]
+    defer: Callable[[Callable[[], None]], object]
     limits: WriteLimits
 
 

@@ -1,0 +1,382 @@
+"""The group coordinator as the rest of the broker sees it: requests in, responses or completions out.
+
+Handlers call this; it checks what needs no group (ids, bounds), finds the shard that has the group, and puts answers
+together, in the newest version's terms. A shard that is loading or not here becomes an error code in the response;
+nothing raises but `ensure_topic`.
+
+`__consumer_offsets` is created when it is first needed, by FindCoordinator, and its partitions are loaded when the broker
+starts. Settings that can change while running are followed.
+
+Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, Protocol
+from uuid import UUID
+
+from logbroker.base import logs
+from logbroker.base.clock import Clock
+from logbroker.base.completion import Completion
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, LogbrokerError
+from logbroker.base.tasks import TaskScope
+from logbroker.coordination.log import CoordinatorLog
+from logbroker.coordination.runtime import CoordinatorRuntime
+from logbroker.coordination.shard import Shard, ShardServices, ShardState, WriteLimits
+from logbroker.coordination.timers import TimerHandle, Timers
+from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
+from logbroker.groups.classic.replies import join_refusal, sync_refusal
+from logbroker.groups.errors import write_error
+from logbroker.groups.machine import GroupMachine, GroupServices
+from logbroker.groups.offset_requests import OffsetRequests
+from logbroker.metadata.controller import NewTopic
+from logbroker.metadata.events import (
+    BrokerConfigChanged,
+    Event,
+    SettingsReloaded,
+    TopicCreated,
+    TopicDeleted,
+)
+from logbroker.metadata.image import ClusterImage
+from logbroker.metadata.service import MetadataService
+from logbroker.wire.messages.heartbeat import HeartbeatRequest
+from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
+from logbroker.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
+from logbroker.wire.messages.offset_commit import OffsetCommitRequest, OffsetCommitResponse
+from logbroker.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchResponse
+from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+"""Where groups and their offsets are kept."""
+
+EXPIRY_STEP_MS: Final = 20
+"""Between two shards that are searched for offsets to forget, so that the search never holds the loop for long."""
+
+_MS_PER_MINUTE = 60_000
+
+_log = logs.get("groups")
+
+
+class GroupPartition(CoordinatorLog, Protocol):
+    """A partition that this broker leads."""
+
+    @property
+    def high_watermark(self) -> int:
+        """Offset behind the last record that consumers may read."""
+        ...
+
+
+class GroupReplicas(Protocol):
+    """What the coordinator needs of the replica manager."""
+
+    def partition(self, topic: str, index: int, /) -> GroupPartition:
+        """One partition; raises BrokerError while there is none to use."""
+        ...
+
+
+class GroupService:
+    """The coordinator of all groups.
+
+    Args:
+        metadata: The image, and who creates topics.
+        replicas: The partitions; it must have subscribed to the metadata before `start`.
+        clock: The time.
+        timers: For sessions, rebalances and write time-outs.
+        tasks: Where loads run.
+        defer: Calls back at the end of the loop tick; None: the running loop's `call_soon`.
+
+    Attributes:
+        runtime: The shards.
+
+    """
+
+    def __init__(
+        self,
+        metadata: MetadataService,
+        replicas: GroupReplicas,
+        clock: Clock,
+        timers: Timers,
+        tasks: TaskScope,
+        *,
+        defer: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        self._metadata = metadata
+        self._replicas = replicas
+        self._clock = clock
+        self._timers = timers
+        self._tasks = tasks
+        settings = metadata.image.settings
+        self._protocol = ClassicProtocol(_limits(metadata.image))
+        self._machine_services = GroupServices(
+            self._protocol, clock, timers, self._topic_id, self._retention_ms
+        )
+        self._expiry: TimerHandle | None = None
+        self._creating: asyncio.Task[BrokerError | None] | None = None
+        services = ShardServices(
+            clock,
+            timers,
+            defer or asyncio.get_running_loop().call_soon,
+            WriteLimits(settings.message_max_bytes, settings.offsets_commit_timeout_ms),
+        )
+        self.runtime: CoordinatorRuntime[GroupMachine] = CoordinatorRuntime(
+            OFFSETS_TOPIC, self._open_log, self._new_machine, services, tasks
+        )
+        self._offsets = OffsetRequests(self.runtime, lambda: metadata.image, clock)
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Begin to load what the log holds; `runtime.wait_loaded` waits for the end."""
+        self._metadata.subscribe(self)
+        self._lead()
+        self._expire_in(self._metadata.image.settings.offsets_retention_check_interval_ms, [])
+
+    async def stop(self) -> None:
+        """Answer everybody who waits, and serve no longer. What was acknowledged is in the log."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        await self.runtime.stop()
+
+    def on_event(self, event: Event, image: ClusterImage) -> Awaitable[None] | None:
+        """Follow the metadata: topics that come and go, settings that change."""
+        if isinstance(event, TopicDeleted):
+            if event.name == OFFSETS_TOPIC:
+                self.runtime.resign_all()
+                self.runtime.set_partition_count(0)
+            else:
+                for machine in list(self.runtime.machines()):
+                    machine.drop_topic(event.name, event.topic_id)
+        elif isinstance(event, TopicCreated):
+            if event.name == OFFSETS_TOPIC:
+                self._lead()
+        elif isinstance(event, (BrokerConfigChanged, SettingsReloaded)):
+            self._protocol.limits = _limits(image)
+        return None
+
+    async def ensure_topic(self) -> None:
+        """Create `__consumer_offsets` if it does not exist yet; all who ask meanwhile wait for the same creation.
+
+        Raises:
+            BrokerError: It can't be created now.
+
+        """
+        if self.runtime.partition_count:
+            return
+        if self._creating is None:
+            self._creating = self._tasks.start(self._create_topic(), f"create {OFFSETS_TOPIC}")
+        error = await asyncio.shield(self._creating)
+        if error is not None:
+            raise error
+
+    # ---- membership
+
+    def join(
+        self, request: JoinGroupRequest, version: int, client_id: str | None, client_host: str
+    ) -> JoinGroupResponse | Completion[JoinGroupResponse]:
+        """JoinGroup, from `client_host` (an address without port)."""
+        if not request.group_id:
+            return join_refusal(ErrorCode.INVALID_GROUP_ID, request.member_id)
+        settings = self._metadata.image.settings
+        shortest, longest = settings.group_min_session_timeout_ms, settings.group_max_session_timeout_ms
+        if not shortest <= request.session_timeout_ms <= longest:
+            return join_refusal(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id)
+        if version == 0:
+            request.rebalance_timeout_ms = request.session_timeout_ms
+        try:
+            machine = self.runtime.machine_for(request.group_id)
+        except BrokerError as error:
+            return join_refusal(error.code, request.member_id)
+        return machine.join(
+            request,
+            Origin(
+                client_id or "",
+                "/" + client_host,
+                requires_member_id=version >= MEMBER_ID_FROM,
+                skips_assignment=version >= SKIP_ASSIGNMENT_FROM,
+            ),
+        )
+
+    def sync(
+        self, request: SyncGroupRequest, version: int
+    ) -> SyncGroupResponse | Completion[SyncGroupResponse]:
+        """SyncGroup."""
+        if not request.group_id:
+            return sync_refusal(ErrorCode.INVALID_GROUP_ID)
+        if version >= PROTOCOL_IN_SYNC_FROM and (
+            request.protocol_type is None or request.protocol_name is None
+        ):
+            return sync_refusal(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
+        try:
+            machine = self.runtime.machine_for(request.group_id)
+        except BrokerError as error:
+            return sync_refusal(error.code)
+        return machine.sync(request)
+
+    def heartbeat(self, request: HeartbeatRequest) -> ErrorCode:
+        """Heartbeat: answered at once, always."""
+        if not request.group_id:
+            return ErrorCode.INVALID_GROUP_ID
+        try:
+            machine = self.runtime.machine_for(request.group_id)
+        except BrokerError as error:
+            # While the group is being loaded, nobody's session can end: all is well.
+            if error.code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+                return ErrorCode.NONE
+            return error.code
+        return machine.heartbeat(request)
+
+    def leave(
+        self, request: LeaveGroupRequest, version: int
+    ) -> LeaveGroupResponse | Completion[LeaveGroupResponse]:
+        """LeaveGroup: one member up to version 2, several from version 3 on."""
+        if not request.group_id:
+            return LeaveGroupResponse(error_code=ErrorCode.INVALID_GROUP_ID)
+        several = version >= SEVERAL_LEAVE_FROM
+        members: list[tuple[str, str | None]] = [(request.member_id, None)]
+        if several:
+            members = [(member.member_id, member.group_instance_id) for member in request.members]
+        try:
+            machine = self.runtime.machine_for(request.group_id)
+        except BrokerError as error:
+            return LeaveGroupResponse(error_code=error.code)
+        durable: Completion[ErrorCode] = Completion()
+        results = machine.leave(request.group_id, members, durable.set)
+        if several:
+            response = LeaveGroupResponse(
+                members=[
+                    MemberResponse(member_id, instance_id, result)
+                    for (member_id, instance_id), result in zip(members, results, strict=True)
+                ]
+            )
+        else:
+            response = LeaveGroupResponse(error_code=results[0])
+        waiter: Completion[LeaveGroupResponse] = Completion()
+
+        def done(error: ErrorCode) -> None:
+            if error is not ErrorCode.NONE:
+                waiter.set(LeaveGroupResponse(error_code=write_error(error)))
+            else:
+                waiter.set(response)
+
+        durable.on_done(done)
+        return waiter
+
+    # ---- offsets
+
+    def commit(
+        self, request: OffsetCommitRequest, version: int
+    ) -> OffsetCommitResponse | Completion[OffsetCommitResponse]:
+        """OffsetCommit: see `OffsetRequests.commit`."""
+        return self._offsets.commit(request, version)
+
+    def fetch(
+        self, request: OffsetFetchRequest, version: int
+    ) -> OffsetFetchResponse | Completion[OffsetFetchResponse]:
+        """OffsetFetch: see `OffsetRequests.fetch`."""
+        return self._offsets.fetch(request, version)
+
+    # ---- who coordinates what
+
+    def check_coordinator(self, group_id: str) -> ErrorCode:
+        """Whether this broker can coordinate the group now; COORDINATOR_NOT_AVAILABLE if not, to be asked again."""
+        try:
+            shard = self.runtime.shard(self.runtime.partition_of(group_id))
+        except BrokerError as error:
+            return error.code
+        # A shard that is loading says so itself, to whoever comes.
+        if shard is not None and shard.state in (ShardState.ACTIVE, ShardState.LOADING):
+            return ErrorCode.NONE
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+
+    # ---- behind it
+
+    async def _create_topic(self) -> BrokerError | None:
+        settings = self._metadata.image.settings
+        topic = NewTopic(
+            OFFSETS_TOPIC,
+            settings.offsets_topic_num_partitions,
+            settings.offsets_topic_replication_factor,
+            configs=(
+                ("cleanup.policy", "compact"),
+                ("compression.type", "producer"),
+                ("segment.bytes", str(settings.offsets_topic_segment_bytes)),
+            ),
+        )
+        try:
+            outcome = (await self._metadata.create_topics([topic]))[0]
+        except BrokerError as error:
+            return error
+        except LogbrokerError as error:
+            # The metadata can't be written any more: the broker is about to stop.
+            return BrokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
+        finally:
+            self._creating = None
+        if outcome.error is not None and outcome.error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
+            _log.error("the topic of groups can't be created", topic=OFFSETS_TOPIC, reason=str(outcome.error))
+            return BrokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(outcome.error))
+        self._lead()
+        return None
+
+    def _lead(self) -> None:
+        """Load the partitions of the offsets topic that this broker leads, if there is one."""
+        image = self._metadata.image
+        topic = image.topic(OFFSETS_TOPIC)
+        if topic is None:
+            return
+        if not self.runtime.partition_count:
+            # Later partitions would move groups away from what they have committed.
+            self.runtime.set_partition_count(len(topic.partitions))
+        self.runtime.lead(
+            index
+            for index in range(self.runtime.partition_count)
+            if topic.partitions[index].leader == image.node_id
+        )
+
+    def _open_log(self, index: int) -> CoordinatorLog:
+        return self._replicas.partition(OFFSETS_TOPIC, index)
+
+    def _new_machine(self, shard: Shard[GroupMachine]) -> GroupMachine:
+        return GroupMachine(shard, self._machine_services)
+
+    def _topic_id(self, name: str) -> UUID | None:
+        topic = self._metadata.image.topic(name)
+        return None if topic is None else topic.topic_id
+
+    def _retention_ms(self) -> int:
+        return self._metadata.image.settings.offsets_retention_minutes * _MS_PER_MINUTE
+
+    def _expire_in(self, delay_ms: int, shards: list[int]) -> None:
+        when = self._clock.monotonic() + delay_ms / 1000
+        self._expiry = self._timers.call_at(when, partial(self._expire, shards))
+
+    def _expire(self, shards: list[int]) -> None:
+        """Search one shard for offsets to forget, and come back for the next one; after the last, rest."""
+        if not shards:
+            shards = list(range(self.runtime.partition_count))
+        index = shards.pop() if shards else 0
+        shard = self.runtime.shard(index)
+        if shard is not None and shard.state is ShardState.ACTIVE:
+            shard.machine().drop_expired()
+        rest_ms = self._metadata.image.settings.offsets_retention_check_interval_ms
+        self._expire_in(EXPIRY_STEP_MS if shards else rest_ms, shards)
+
+
+MEMBER_ID_FROM: Final = 4
+SKIP_ASSIGNMENT_FROM: Final = 9
+"""JoinGroup versions."""
+
+PROTOCOL_IN_SYNC_FROM: Final = 5
+"""SyncGroup version."""
+
+SEVERAL_LEAVE_FROM: Final = 3
+"""LeaveGroup version."""
+
+
+def _limits(image: ClusterImage) -> ClassicLimits:
+    settings = image.settings
+    return ClassicLimits(settings.group_initial_rebalance_delay_ms, settings.group_max_size)
