@@ -301,27 +301,28 @@ class ProducerStates:
         Returns:
             Whether what is left is all that replaying the log would give. False: a producer's last five batches were all
             cut, so it is unknown now, and so is what it wrote before them, if anything; whoever needs
-            that builds the state anew from a checkpoint and the log.
+            that builds the state anew from a checkpoint and the log. Transaction markers are not remembered one by one,
+            so one that was cut is not undone: with transactions, always build anew.
 
         """
         complete = True
         for producer_id, entry in list(self._entries.items()):
             batches = entry.batches
             transaction = entry.transaction_first_offset
-            if transaction >= end_offset:
-                transaction = NO_OFFSET
+            first_cut = end_offset
             if batches and batches[-1].last_offset >= end_offset:
+                first_cut = min(batch.base_offset for batch in batches if batch.last_offset >= end_offset)
                 batches = tuple(batch for batch in batches if batch.last_offset < end_offset)
                 if not batches:
                     complete = False
                     del self._entries[producer_id]
                     continue
-            elif transaction == entry.transaction_first_offset:
+            elif transaction < end_offset:
                 continue
             self._entries[producer_id] = entry._replace(
                 last_sequence=batches[-1].last_sequence if batches else NO_SEQUENCE,
                 batches=batches,
-                transaction_first_offset=transaction,
+                transaction_first_offset=NO_OFFSET if transaction >= first_cut else transaction,
             )
         return complete
 

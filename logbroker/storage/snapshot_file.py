@@ -4,7 +4,7 @@
     CRC-32C u32 over everything behind it
     entry count i32, then 46 bytes each:
         producer id i64, epoch i16, last sequence i32, last offset i64, offset delta i32 (of the last batch),
-        timestamp i64 (ms, of the last batch), coordinator epoch i32, first offset of the open transaction i64 (-1: none)
+        timestamp i64 (ms, when it last wrote), coordinator epoch i32, first offset of the open transaction i64 (-1: none)
 
 A snapshot knows only the last batch of each producer, where our checkpoint keeps five, so nothing here is recovered
 from it: it is written so that Kafka's DumpLogSegments, and a Kafka broker that is given the directory, find what they
@@ -44,19 +44,17 @@ def encode(entries: Mapping[int, ProducerEntry]) -> bytes:
     """The bytes of a snapshot of these producers, by producer id."""
     data = bytearray(_HEAD.size)
     for producer_id, entry in entries.items():
+        last_offset, delta = NO_OFFSET, 0
         if entry.batches:
-            last = entry.batches[-1]
-            last_offset, timestamp = last.last_offset, last.timestamp
-            delta = last_offset - last.base_offset
-        else:
-            last_offset, delta, timestamp = NO_OFFSET, 0, entry.last_timestamp_ms
+            _, _, base_offset, last_offset, _ = entry.batches[-1]
+            delta = last_offset - base_offset
         data += _ENTRY.pack(
             producer_id,
             entry.epoch,
             entry.last_sequence,
             last_offset,
             delta,
-            timestamp,
+            entry.last_timestamp_ms,
             entry.coordinator_epoch,
             entry.transaction_first_offset,
         )
