@@ -30,6 +30,10 @@ JOIN_BYTES: Final = 64 * 1024
 PROGRESS_BYTES: Final = 64 * 1024
 """What a half-received frame must gain within `stalled_frame_timeout_ms` while request memory is short."""
 
+LINGER_S: Final = 1.0
+"""How long a connection that we closed is read from, and what comes thrown away, until the peer closes too. A socket
+closed with unread bytes resets the connection, and the last replies might never arrive."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ServerLimits:

@@ -97,8 +97,8 @@ class Server:
         for connection in list(self.connections):
             connection.end()
         await self._wait_closed(timeout_s)
-        cut_off = list(self.connections)
-        for connection in cut_off:
+        cut_off = [connection for connection in self.connections if not connection.discarding]
+        for connection in list(self.connections):
             connection.abort()
         await self._wait_closed(SWEEP_PERIOD_S)
         self._sweep_timer.cancel()
@@ -209,6 +209,8 @@ class Server:
                 self.log_closing(
                     connection, f"it took nothing of the replies that wait for it for {stuck_s:g} s"
                 )
+                connection.abort()
+            elif connection.lingers_too_long(now):
                 connection.abort()
             elif connection.is_idle(now, idle_s):
                 self.counters.closed_idle += 1
