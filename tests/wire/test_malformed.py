@@ -56,7 +56,7 @@ def decodes(case, frame):
         return False
     assert good, f"{case} takes what is malformed: {frame.hex()}"
     again = b"".join(case.encode(message))
-    assert case.decode(memoryview(again), 0) == message or "nan" in repr(message)
+    assert b"".join(case.encode(case.decode(memoryview(again), 0))) == again
     return True
 
 
