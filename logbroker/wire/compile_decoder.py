@@ -24,13 +24,18 @@ from typing import Any, Final, TypeAlias
 from logbroker.base.types import Buffer
 from logbroker.wire.explain import explain_malformed
 from logbroker.wire.primitives import MAX_UINT32, MAX_VARINT_BYTES, uuid_of
-from logbroker.wire.schema import FORMATS, ZERO_UUID, Field, Message, item_of, least_value_size
+from logbroker.wire.schema import (
+    FORMATS,
+    UNROLLED_ARRAY_MAX,
+    ZERO_UUID,
+    Field,
+    Message,
+    item_of,
+    least_value_size,
+)
 
 Decoder: TypeAlias = Callable[[Buffer, int], Any]
 """(frame, position of the message in it) -> message; raises ProtocolError."""
-
-UNROLLED_ARRAY_MAX: Final = 16
-"""Arrays of numbers up to this length have a precompiled unpack: replica lists, partition indexes."""
 
 
 class Malformed(Exception):  # noqa: N818 - never seen outside: it becomes a ProtocolError

@@ -15,13 +15,14 @@ the caller, never of a peer.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 from logbroker.base.types import Buffer
 from logbroker.wire.explain import explain_unencodable
 from logbroker.wire.primitives import write_uvarint
-from logbroker.wire.schema import FORMATS, ZERO_UUID, Field, Message, item_of
+from logbroker.wire.schema import FORMATS, UNROLLED_ARRAY_MAX, ZERO_UUID, Field, Message, item_of
 
 Encoder: TypeAlias = Callable[[Any], list[Buffer]]
 """message -> the pieces of its encoding, in order; raises ValueError."""
@@ -29,23 +30,20 @@ Encoder: TypeAlias = Callable[[Any], list[Buffer]]
 COPIED_RECORDS_BYTES_MAX: Final = 1024
 """Records up to this size are copied into the neighbouring bytes: cheaper than one more piece to write."""
 
-UNROLLED_ARRAY_MAX: Final = 16
-"""Arrays of numbers up to this length have a precompiled pack."""
-
 _ONE_BYTE_VARINTS: Final = tuple(bytes((value,)) for value in range(128))
 
 
 class _EncoderSource:
     """Collects the lines of one encoder."""
 
-    def __init__(self, message: Message, version: int) -> None:
+    def __init__(self, message: Message, version: int, numbers: Iterator[int]) -> None:
         self.message = message
         self.version = version
         self.flexible = message.flexible_in(version)
         self.lines: list[str] = []
         self.functions: list[str] = []  # encoders of tagged fields
         self.depth = 2
-        self.names = 0
+        self.numbers = numbers  # shared with the encoders of tagged fields, so that no two names are the same
         self.run: list[tuple[str, str]] = []  # format and expression of fixed-size values not written yet
         self.constants: dict[str, Any] = {}
 
@@ -53,8 +51,7 @@ class _EncoderSource:
         self.lines.append("    " * self.depth + line)
 
     def fresh(self, stem: str) -> str:
-        self.names += 1
-        return f"{stem}{self.names}"
+        return f"{stem}{next(self.numbers)}"
 
     # --- runs of fixed-size values ---
 
@@ -287,9 +284,8 @@ class _EncoderSource:
     def tagged_encoder(self, field: Field) -> str:
         """Write the function that encodes one tagged field with its number and size; return its name."""
         name = self.fresh("tagged_")
-        inner = _EncoderSource(self.message, self.version)
+        inner = _EncoderSource(self.message, self.version, self.numbers)
         inner.depth = 1
-        inner.names = self.names + 1000  # its own tagged functions must not share names with ours
         inner.field(field, "value", nullable=field.nullable_in(self.version))
         inner.flush()
         self.constants.update(inner.constants)
@@ -309,7 +305,7 @@ def {name}(value, add_outer):
 
 def encoder_source(message: Message, version: int) -> tuple[str, dict[str, Any]]:
     """Return the Python source of an encoder and the constants it refers to."""
-    source = _EncoderSource(message, version)
+    source = _EncoderSource(message, version, count(1))
     source.struct(message.root, "o")
     source.flush()
     body = "\n".join(source.lines)

@@ -39,6 +39,9 @@ FORMATS: Final = {
 }
 """How `struct` writes the types of fixed size, big-endian."""
 
+UNROLLED_ARRAY_MAX: Final = 16
+"""Arrays of numbers up to this length have a precompiled unpack and pack: replica lists, partition indexes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
