@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from logbroker.base import logs
 from logbroker.base.errors import LogbrokerError
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,14 +30,15 @@ HISTOGRAM_MAX_POWER: Final = 63
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Labels: TypeAlias = tuple[tuple[str, str], ...]
-Sample: TypeAlias = tuple[Labels, float]
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Metric:
-    """One metric as a collector hands it over: name, meaning and samples.
+    """One metric as a collector hands it over: name, meaning and samples, each with its labels.
+
+    A sample is a number, or (kind "histogram") a `Histogram` that is kept elsewhere.
 
     `samples` may be a generator, read while the loop does other things in between: let it walk a copy of what can change
     (`list(partitions)`), not the thing itself.
@@ -44,7 +46,9 @@ class Metric:
 
     __slots__ = ("help", "kind", "name", "samples")
 
-    def __init__(self, name: str, help_: str, kind: Kind, samples: Iterable[Sample]) -> None:
+    def __init__(
+        self, name: str, help_: str, kind: Kind, samples: Iterable[tuple[Labels, float | Histogram]]
+    ) -> None:
         self.name = name
         self.help = help_
         self.kind: Kind = kind
@@ -157,11 +161,12 @@ class Family(Generic[Member]):
 class Registry:
     """All metrics of one broker."""
 
-    __slots__ = ("_collectors", "_own")
+    __slots__ = ("_collectors", "_failures", "_own")
 
     def __init__(self) -> None:
         self._own: dict[str, tuple[str, Kind, _Sampled]] = {}
         self._collectors: list[Collect] = []
+        self._failures = logs.Limited(logs.get("metrics"), per_second=0.1, burst=5)
 
     def counter(self, name: str, help_: str) -> Counter:
         """Declare a counter; its name ends in `_total`."""
@@ -231,13 +236,20 @@ class Registry:
                     shown.add(metric.name)
                     lines += _head(metric.name, metric.help, metric.kind)
                     for labels, value in metric.samples:
-                        lines.append(_line(metric.name, labels, value))
+                        if isinstance(value, Histogram):
+                            lines += [
+                                _line(metric.name + suffix, inner, number)
+                                for suffix, inner, number in value.samples(labels)
+                            ]
+                        else:
+                            lines.append(_line(metric.name, labels, value))
                         if len(lines) >= PIECE_LINES:
                             yield _piece(lines)
                             lines = []
-            except Exception:
+            except Exception as error:
                 # The other metrics matter most when something is broken; that this one is missing shows below.
                 failed += 1
+                self._failures.warning("a source of metrics failed", source=repr(collect), error=repr(error))
         lines += _head(FAILED_COLLECTORS, "Sources of metrics that failed in this scrape.", "gauge")
         lines.append(_line(FAILED_COLLECTORS, (), failed))
         yield _piece(lines)
@@ -300,4 +312,4 @@ def _number(value: float) -> str:
 
 
 def _piece(lines: list[str]) -> bytes:
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

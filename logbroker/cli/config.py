@@ -6,29 +6,19 @@ None of these talks to a broker. `list` is the reference of settings, printed fr
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from logbroker.base.errors import ConfigError
+from logbroker.cli.common import output_option
+from logbroker.cli.output import print_json, print_table
 from logbroker.config import loader
 from logbroker.config.setting import OURS, SAME, Setting
 from logbroker.config.settings import SETTINGS, find
 from logbroker.config.sources import LoadedSettings
 from logbroker.config.values import format_value
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_OUTPUT = click.option(
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For people or for programs.",
-)
 
 
 @click.group("config")
@@ -38,36 +28,34 @@ def config() -> None:
 
 @config.command("list")
 @click.argument("words", nargs=-1)
-@_OUTPUT
+@output_option
 def list_command(words: tuple[str, ...], output: str) -> None:
     """List every setting, or those whose name contains all WORDS.
 
-    The columns: the dotted name (in a TOML file, or after --set), type and unit, default, allowed values, whether it can
-    change while the broker runs, and Kafka's default where that is another.
+    The columns: the dotted name (in a TOML file, or after --set), type and unit, default, Kafka's default where that is
+    another, allowed values, whether it can change while the broker runs (live), and what it means.
     """
     chosen = [setting for setting in SETTINGS.values() if all(word.lower() in setting.name for word in words)]
     if output == "json":
-        _print_json([_as_json(setting) for setting in chosen])
+        print_json([_as_json(setting) for setting in chosen])
         return
     if not chosen:
         raise click.ClickException(
             f"no setting has {' and '.join(words)} in its name; `logbroker config list` shows all"
         )
-    table = _table("setting", "type", "default", "allowed", "live", "meaning")
-    for setting in chosen:
-        unit = f" ({setting.unit})" if setting.unit else ""
-        default = _blank(setting.default_text)
-        if setting.kafka is not SAME and setting.kafka is not OURS:
-            default += f"\n(Kafka: {_blank(setting.kafka_default)})"
-        table.add_row(
+    rows = [
+        (
             setting.name,
-            f"{setting.type.name.lower()}{unit}",
-            default,
-            setting.bounds,
-            "yes" if setting.dynamic else "",
+            f"{setting.type.name.lower()} ({setting.unit})" if setting.unit else setting.type.name.lower(),
+            _blank(setting.default_text),
+            _kafka_default(setting),
+            setting.bounds or None,
+            "yes" if setting.dynamic else None,
             setting.doc,
         )
-    _print_table(table)
+        for setting in chosen
+    ]
+    print_table(["setting", "type", "default", "kafka", "allowed", "live", "meaning"], rows)
 
 
 @config.command("show")
@@ -79,7 +67,7 @@ def list_command(words: tuple[str, ...], output: str) -> None:
 )
 @click.option("--all", "show_all", is_flag=True, help="Also what is left at its default.")
 @click.argument("names", nargs=-1)
-@_OUTPUT
+@output_option
 @click.pass_context
 def show_command(
     context: click.Context,
@@ -117,16 +105,20 @@ def show_command(
         setting for setting in SETTINGS.values() if show_all or setting.name in loaded.sources.given
     ]
     if output == "json":
-        _print_json([_value_as_json(setting, loaded) for setting in chosen])
+        print_json([_value_as_json(setting, loaded) for setting in chosen])
         return
     if not chosen:
         click.echo("Every setting has its default; `logbroker config show --all` lists them.")
         return
-    table = _table("setting", "value", "from")
-    for setting in chosen:
-        value = format_value(getattr(loaded.settings, setting.attribute))
-        table.add_row(setting.name, _blank(value), str(loaded.sources.of(setting.name)))
-    _print_table(table)
+    rows = [
+        (
+            setting.name,
+            _blank(format_value(getattr(loaded.settings, setting.attribute))),
+            str(loaded.sources.of(setting.name)),
+        )
+        for setting in chosen
+    ]
+    print_table(["setting", "value", "from"], rows)
 
 
 @config.command("check")
@@ -177,28 +169,10 @@ def _value_as_json(setting: Setting, loaded: LoadedSettings) -> dict[str, Any]:
     }
 
 
+def _kafka_default(setting: Setting) -> str | None:
+    """Kafka's default where it is another than ours; `-` is printed for None: as ours, or no setting of Kafka's."""
+    return None if setting.kafka is SAME or setting.kafka is OURS else _blank(setting.kafka_default)
+
+
 def _blank(text: str | None) -> str:
     return "(unset)" if text is None else text or "(empty)"
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-def _table(*columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "setting")
-    return table
-
-
-def _print_table(table: Table) -> None:
-    """Print at the terminal's width; whole and unwrapped where the output is no terminal, so that `grep` finds lines."""
-    import sys
-
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False).print(table)
