@@ -36,14 +36,14 @@ _ONE_BYTE_VARINTS: Final = tuple(bytes((value,)) for value in range(128))
 class _EncoderSource:
     """Collects the lines of one encoder."""
 
-    def __init__(self, message: Message, version: int, numbers: Iterator[int]) -> None:
+    def __init__(self, message: Message, version: int, counter: Iterator[int]) -> None:
         self.message = message
         self.version = version
         self.flexible = message.flexible_in(version)
         self.lines: list[str] = []
         self.functions: list[str] = []  # encoders of tagged fields
         self.depth = 2
-        self.numbers = numbers  # shared with the encoders of tagged fields, so that no two names are the same
+        self.counter = counter  # shared with the encoders of tagged fields, so that no two names are the same
         self.run: list[tuple[str, str]] = []  # format and expression of fixed-size values not written yet
         self.constants: dict[str, Any] = {}
 
@@ -51,7 +51,7 @@ class _EncoderSource:
         self.lines.append("    " * self.depth + line)
 
     def fresh(self, stem: str) -> str:
-        return f"{stem}{next(self.numbers)}"
+        return f"{stem}{next(self.counter)}"
 
     # --- runs of fixed-size values ---
 
@@ -284,7 +284,7 @@ class _EncoderSource:
     def tagged_encoder(self, field: Field) -> str:
         """Write the function that encodes one tagged field with its number and size; return its name."""
         name = self.fresh("tagged_")
-        inner = _EncoderSource(self.message, self.version, self.numbers)
+        inner = _EncoderSource(self.message, self.version, self.counter)
         inner.depth = 1
         inner.field(field, "value", nullable=field.nullable_in(self.version))
         inner.flush()
