@@ -11,6 +11,7 @@ answers like IncrementalAlterConfigs (Kafka never answers).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Operation(IntEnum):
 
 
 _OPERATIONS = frozenset(Operation)
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def _check_changes(changes: Sequence[ConfigChange]) -> None:
             raise _invalid_request(f"Unknown operation type {change.operation} for config {change.name}")
     nulls = [c.name for c in changes if c.value is None and c.operation != Operation.DELETE]
     if nulls:
-        raise _invalid_request(f"Null value not supported for : {','.join(nulls)}")
+        raise _invalid_request(f"Null value not supported for : {', '.join(nulls)}")
     for change in changes:
         check_length(change.name, change.value)
 
@@ -185,7 +188,7 @@ def _alter_broker(image: ClusterImage, resource: ResourceChanges) -> Event | Non
                 ErrorCode.INVALID_CONFIG, f"Unknown broker config name: {given}{explain_unknown(given)}"
             )
         changes[setting.name] = value
-    static = [name for name in changes if name not in DYNAMIC]
+    static = [name for name, value in changes.items() if value is not None and name not in DYNAMIC]
     if static:
         raise _invalid_request(f"Cannot update these configs dynamically: [{', '.join(static)}]")
     for name, value in changes.items():
@@ -203,11 +206,9 @@ def broker_scope(resource_name: str, node_id: int) -> str:
     """
     if resource_name == CLUSTER_SCOPE:
         return CLUSTER_SCOPE
-    try:
-        broker_id = int(resource_name)
-    except ValueError:
-        raise _invalid_request(f"Node id must be an integer, but it is: {resource_name}") from None
-    if broker_id != node_id:
+    if _INTEGER.fullmatch(resource_name) is None:
+        raise _invalid_request(f"Node id must be an integer, but it is: {resource_name}")
+    if int(resource_name) != node_id:
         raise _invalid_request(f"Unexpected broker id, expected {node_id}, but received {resource_name}")
     return str(node_id)
 

@@ -16,10 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
+from logbroker.base.ids import new_kafka_uuid
 from logbroker.config.settings import Settings
 from logbroker.config.topic import TOPIC_CONFIGS
 from logbroker.metadata.events import Event, PartitionsAdded, TopicCreated, TopicDeleted
@@ -100,10 +101,10 @@ class TopicOutcome:
 
 
 def new_topic_id() -> UUID:
-    """A random id, none of Kafka's reserved ones, and none whose base64 starts with a dash (command lines)."""
+    """A random id that is none of those that mean something else in Kafka."""
     while True:
-        topic_id = uuid4()
-        if topic_id.int >= _RESERVED_IDS and topic_id.bytes[0] >> 2 != 62:
+        topic_id = new_kafka_uuid()
+        if topic_id.int >= _RESERVED_IDS:
             return topic_id
 
 
@@ -347,7 +348,7 @@ def checked_overrides(given: Sequence[tuple[str, str | None]]) -> dict[str, str]
         BrokerError: INVALID_CONFIG.
     """
     values = dict(given)
-    nulls = sorted(name for name, value in values.items() if value is None)
+    nulls = [name for name, value in values.items() if value is None]
     if nulls:
         raise BrokerError(
             ErrorCode.INVALID_CONFIG, f"Null value not supported for topic configs: {','.join(nulls)}"

@@ -157,7 +157,7 @@ class MetadataService:
 
     @property
     def online_directories(self) -> tuple[UUID, ...]:
-        """Ids of the log directories that work, in the order in which they were registered since the start."""
+        """Ids of the log directories that work, in the order in which they were opened."""
         return self._online
 
     def is_offline(self, partition: PartitionImage) -> bool:
@@ -179,6 +179,10 @@ class MetadataService:
             return None, [DirectoryRegistered(directory_id, path)]
 
         await self._change(decide)
+        self.directory_online(directory_id)
+
+    def directory_online(self, directory_id: UUID) -> None:
+        """A log directory that is registered is open, and works."""
         if directory_id not in self._online:
             self._online = (*self._online, directory_id)
             self._directories_version += 1

@@ -21,7 +21,6 @@ commits that are missing at the end. All of it is a CorruptionError, and the rem
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
 import sqlite3
@@ -30,10 +29,10 @@ import time
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from typing import Final, TypeAlias
-from uuid import uuid4
 
 from logbroker.base import failpoints, logs
 from logbroker.base.errors import ConfigError, CorruptionError, LogbrokerError
+from logbroker.base.ids import kafka_uuid, new_kafka_uuid
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
 from logbroker.metadata.commit_mark import CommitMark
@@ -207,14 +206,6 @@ def _settle(future: asyncio.Future[None], failure: MetadataFailedError | None) -
         future.set_exception(failure)
 
 
-def new_cluster_id() -> str:
-    """A random cluster id: 16 bytes, none of which lead to a leading dash, as 22 characters of URL-safe base64."""
-    while True:
-        text = base64.urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()
-        if not text.startswith("-"):
-            return text
-
-
 def _prepare(directory: str, path: str, *, create: bool) -> bool:
     """Make directory and file where that is wanted, with durable names; whether there is no metadata in it yet."""
     exists = os.path.exists(path)
@@ -290,7 +281,7 @@ def _initialize(connection: sqlite3.Connection, path: str, node_id: int) -> int:
     migrate(connection, time.time_ns() // 1_000_000)
     if connection.execute("SELECT 1 FROM meta").fetchone() is None:
         connection.execute("BEGIN IMMEDIATE")
-        write_meta(connection, CLUSTER_ID, new_cluster_id())
+        write_meta(connection, CLUSTER_ID, kafka_uuid(new_kafka_uuid()))
         write_meta(connection, NODE_ID, str(node_id))
         write_meta(connection, NEXT_PRODUCER_ID, "0")
         write_meta(connection, COMMIT_SEQUENCE, "0")
