@@ -22,15 +22,17 @@ from logbroker.records.batch import (
     BatchHeader,
     Codec,
     check_timestamps,
+    iter_batches,
     parse_header,
     stamp_log_append_time,
     validate_from_client,
 )
 from logbroker.records.iterator import check_records
 from logbroker.records.recompress import recompress
+from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
 from logbroker.storage.append import JournalItem
 from logbroker.storage.log import Log
-from logbroker.storage.segment import Reader
+from logbroker.storage.segment import Reader, WouldBlockError
 
 _CODECS = {
     "uncompressed": Codec.NONE,
@@ -47,9 +49,9 @@ class Partition:
     __slots__ = (
         "_codec",
         "_plain",
-        "_watchers",
         "config",
         "index",
+        "internal",
         "isr_size",
         "leader_epoch",
         "log",
@@ -57,14 +59,14 @@ class Partition:
         "topic_id",
     )
 
-    def __init__(self, log: Log, leader_epoch: int) -> None:
+    def __init__(self, log: Log, leader_epoch: int, *, internal: bool = False) -> None:
         self.log = log
+        self.internal = internal
         self.topic = log.topic
         self.topic_id: UUID = log.topic_id
         self.index = log.index
         self.leader_epoch = leader_epoch
         self.isr_size = 1
-        self._watchers: list[Callable[[], None]] = []
         self.configure(log.config)
 
     def configure(self, config: TopicConfig) -> None:
@@ -185,21 +187,27 @@ class Partition:
         """Batches from `offset` up to the high watermark; see `Log.read`."""
         return self.log.read(offset, max_bytes, reader, min_one=min_one)
 
-    def watch(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` once when the high watermark moves (or the log goes offline)."""
-        self._watchers.append(callback)
-        self.log.on_advance = self._advanced
+    async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
+        """Whole batches from `offset` up to the high watermark, about `max_bytes` of them and at least one if there is any.
 
-    def unwatch(self, callback: Callable[[], None]) -> None:
-        """The callback's owner has given up waiting."""
-        if callback in self._watchers:
-            self._watchers.remove(callback)
+        Waits for the disk where the page cache doesn't hold the bytes.
 
-    def _advanced(self, _: Log) -> None:
-        self.log.on_advance = None
-        watchers, self._watchers = self._watchers, []
-        for callback in watchers:
-            callback()
+        Raises:
+            BrokerError: as `Log.read`.
+
+        """
+        fetched: FetchedRanges = {}
+        while True:
+            try:
+                parts = self.read(offset, max_bytes, self.log.host.reader(fetched))
+                break
+            except WouldBlockError as wanted:
+                fetched.update(await fetch_ranges(self.log, [wanted.key]))
+        data = memoryview(b"".join(parts))
+        end = 0
+        for position, header in iter_batches(data):
+            end = position + header.size_bytes
+        return [data[:end]] if end else []
 
     def __repr__(self) -> str:
         return f"<partition {self.log!r} epoch {self.leader_epoch}>"

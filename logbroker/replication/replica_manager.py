@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import msgspec
+
 from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
@@ -24,6 +26,7 @@ from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
+from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
 from logbroker.replication.partition import Partition
 from logbroker.storage.directory_identity import (
     DirectoryIdentity,
@@ -197,7 +200,7 @@ class ReplicaManager:
             on_offline=lambda _: self._went_offline(state),
         )
         known = [
-            KnownPartition(topic.name, index, topic.topic_id, topic.config)
+            KnownPartition(topic.name, index, topic.topic_id, _config_of(topic))
             for topic in image.topics.values()
             for index, partition in enumerate(topic.partitions)
             if partition.directory_id == state.directory_id
@@ -255,41 +258,6 @@ class ReplicaManager:
     def __iter__(self) -> Iterator[Partition]:
         return (partition for partitions in self._partitions.values() for partition in partitions.values())
 
-    async def read(
-        self, partition: Partition, offset: int, max_bytes: int, *, min_one: bool = True
-    ) -> list[bytes | bytearray | memoryview]:
-        """As `Partition.read`, and waits for the disk where the page cache doesn't hold the bytes."""
-        fetched: dict[tuple[str, int, int], bytes] = {}
-        while True:
-            reader = partition.log.host.reader(fetched)
-            try:
-                return partition.read(offset, max_bytes, reader, min_one=min_one)
-            except WouldBlockError as wanted:
-                fetched.update(await self.fetch(partition, [wanted.key]))
-
-    async def fetch(
-        self, partition: Partition, keys: list[tuple[str, int, int]]
-    ) -> dict[tuple[str, int, int], bytes]:
-        """Read file ranges on the directory's read lane. Raises BrokerError KAFKA_STORAGE_ERROR."""
-        directory = partition.log.host
-        if not isinstance(directory, LogDirectory):
-            raise TypeError("memory partitions never wait for a disk")
-        done: asyncio.Future[dict[tuple[str, int, int], bytes]] = asyncio.get_running_loop().create_future()
-
-        def arrived(found: dict[tuple[str, int, int], bytes] | None, error: BaseException | None) -> None:
-            if done.done():
-                return
-            if found is not None:
-                done.set_result(found)
-            elif isinstance(error, FileNotFoundError):
-                done.set_exception(BrokerError(ErrorCode.OFFSET_OUT_OF_RANGE, "the segment was just deleted"))
-            else:
-                directory.fail(error or OSError("a read failed"))
-                done.set_exception(StorageOfflineError(str(error)))
-
-        directory.executor.submit("read", directory.fetch_steps(keys), arrived)
-        return await done
-
     # Changing
 
     def on_event(self, event: events.Event, image: ClusterImage) -> None:
@@ -313,8 +281,13 @@ class ReplicaManager:
         elif isinstance(event, events.LeaderEpochBumped):
             for index, changed in event.partitions.items():
                 self._partitions[event.name][index].leader_epoch = changed.leader_epoch
+        elif isinstance(event, events.TopicConfigChanged):
+            self._reconfigure(image, [event.name])
+        elif isinstance(event, events.BrokerConfigChanged | events.SettingsReloaded):
+            self._settings = image.settings
+            self._reconfigure(image, list(image.topics))
 
-    def reconfigure(self, image: ClusterImage, names: Iterable[str]) -> None:
+    def _reconfigure(self, image: ClusterImage, names: Iterable[str]) -> None:
         """Topic configurations changed: hand the resolved ones on."""
         for name in names:
             topic = image.topics.get(name)
@@ -322,7 +295,7 @@ class ReplicaManager:
                 continue
             for partition in self._partitions.get(name, {}).values():
                 if partition.config is not topic.config:
-                    self._configure(partition, topic.config)
+                    self._configure(partition, _config_of(topic))
 
     def _configure(self, partition: Partition, config: TopicConfig) -> None:
         host = partition.log.host
@@ -334,7 +307,7 @@ class ReplicaManager:
         self, topic: TopicImage, index: int, image: PartitionImage, cluster: ClusterImage, *, fresh: bool
     ) -> None:
         log = self._log_for(topic, index, image, cluster, fresh=fresh)
-        partition = Partition(log, image.leader_epoch)
+        partition = Partition(log, image.leader_epoch, internal=topic.internal)
         self._partitions.setdefault(topic.name, {})[index] = partition
         self._by_id.setdefault(topic.topic_id, {})[index] = partition
 
@@ -348,7 +321,7 @@ class ReplicaManager:
             return self._memory.create_log(
                 topic.name, index, topic.topic_id, topic.config, start_offset=start
             )
-        known = KnownPartition(topic.name, index, topic.topic_id, topic.config)
+        known = KnownPartition(topic.name, index, topic.topic_id, _config_of(topic))
         for state in self.states:
             if state.directory_id == image.directory_id and state.directory is not None:
                 log = state.directory.logs.get((topic.topic_id.bytes, index))
@@ -380,13 +353,13 @@ class ReplicaManager:
     async def _retain(self, directory: LogDirectory, now_ms: int) -> None:
         """Learn the ages of reopened segments off the loop, then move log starts."""
         for log in list(directory.logs.values()):
-            fetched: dict[tuple[str, int, int], bytes] = {}
+            fetched: FetchedRanges = {}
             for segment in list(log.segments):
                 while not segment.times_known and not segment.dropped and directory.offline_reason is None:
                     try:
                         segment.load_times(directory.reader(fetched))
                     except WouldBlockError as wanted:
-                        fetched.update(await self.fetch(Partition(log, 0), [wanted.key]))
+                        fetched.update(await fetch_ranges(log, [wanted.key]))
                     except (OSError, LogbrokerError) as error:
                         _log.error("retention can't read a segment", segment=segment.path, error=error)
                         break
@@ -433,6 +406,13 @@ class ReplicaManager:
         if state.lock is not None:
             state.lock.release()
             state.lock = None
+
+
+def _config_of(topic: TopicImage) -> TopicConfig:
+    """What the topic runs with: internal topics are always journaled, and never in memory only."""
+    if not topic.internal:
+        return topic.config
+    return msgspec.structs.replace(topic.config, flush_messages=1, storage_type="log")
 
 
 def options_of(settings: Settings) -> LogDirectoryOptions:

@@ -1,0 +1,260 @@
+"""Produce (API key 0), versions 3-13: append one batch to each partition, answer when they are durable.
+
+Two-phase: every append happens in this call, in order; the answer leaves when the last of them is durable (`acks` 1 and all) or
+at once and empty (`acks` 0, where an error closes the connection, as in Kafka). From version 13 topics are named by id.
+What is not durable after `timeout_ms` is answered with REQUEST_TIMED_OUT; it still counts when it becomes durable later.
+
+Advertised from version 0, as older librdkafka silently drops compression otherwise (KAFKA-18659); using 0-2 closes the connection.
+
+KIPs: 98 (idempotence), 467 (record errors), 516 (topic ids), 951 (leader hints: alone there is never another leader).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError
+from logbroker.broker.context import RequestContext
+from logbroker.records.batch import TRANSACTIONAL_MASK
+from logbroker.records.iterator import InvalidRecordError
+from logbroker.replication.partition import Partition
+from logbroker.storage.append import JournalItem
+from logbroker.wire.messages.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+    TopicProduceResponse,
+)
+from logbroker.wire.produce_reply import single_produce_reply
+
+if TYPE_CHECKING:
+    from logbroker.broker.broker import Broker
+
+TOPIC_ID_FROM: Final = 13
+ZSTD_FROM: Final = 7
+_ATTRIBUTES_LOW_BYTE: Final = 22
+
+
+class _Single:
+    """A request of one batch, the usual case: its answer is one `struct` pack."""
+
+    __slots__ = ("context", "index", "topic")
+
+    def __init__(self, context: RequestContext, topic: bytes, index: int) -> None:
+        self.context = context
+        self.topic = topic
+        self.index = index
+
+    def time_out(self) -> None:
+        self._send(ErrorCode.REQUEST_TIMED_OUT, -1, -1, -1)
+
+    def _send(self, error: int, base_offset: int, append_time_ms: int, start_offset: int) -> None:
+        context = self.context
+        if context.payload is None:
+            context.send_frame(
+                single_produce_reply(
+                    context.route.version,
+                    context.correlation_id,
+                    self.topic,
+                    self.index,
+                    error,
+                    base_offset,
+                    append_time_ms,
+                    start_offset,
+                )
+            )
+
+
+def _single_done(item: JournalItem) -> None:
+    waiter: _Single = item.waiter
+    log = item.log
+    if item.error:
+        waiter._send(item.error, -1, -1, -1)
+    else:
+        waiter._send(0, item.base_offset, _append_time(item), log.start_offset)
+
+
+class _Several:
+    """A request of several batches: answered when the last one is."""
+
+    __slots__ = ("context", "left", "response")
+
+    def __init__(self, context: RequestContext, response: ProduceResponse, left: int) -> None:
+        self.context = context
+        self.response = response
+        self.left = left
+
+    def time_out(self) -> None:
+        for topic in self.response.responses:
+            for partition in topic.partition_responses:
+                if partition.error_code == _PENDING:
+                    _fail(partition, ErrorCode.REQUEST_TIMED_OUT, None)
+        self.context.respond(self.response)
+
+    def one_less(self) -> None:
+        self.left -= 1
+        if not self.left and not self.context.answered:
+            self.context.respond(self.response)
+
+
+_PENDING: Final = -2
+"""Error code of a partition that isn't answered yet; never sent."""
+
+
+def _several_done(item: JournalItem) -> None:
+    waiter, partition = item.waiter
+    if partition.error_code == _PENDING:
+        if item.error:
+            _fail(partition, item.error, None)
+        else:
+            partition.error_code = 0
+            partition.base_offset = item.base_offset
+            partition.log_append_time_ms = _append_time(item)
+            partition.log_start_offset = item.log.start_offset
+    waiter.one_less()
+
+
+def _append_time(item: JournalItem) -> int:
+    if item.log.config.message_timestamp_type == "CreateTime" or not item.size:
+        return -1
+    return int.from_bytes(item.buffer[35:43], "big")
+
+
+def _fail(partition: PartitionProduceResponse, code: int, message: str | None) -> None:
+    partition.error_code = code
+    partition.error_message = message
+    partition.base_offset = -1
+    partition.log_append_time_ms = -1
+    partition.log_start_offset = -1
+
+
+def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, position: int) -> None:
+    """Append everything in the request now; answer when it is durable."""
+    request: ProduceRequest = context.route.decode(frame, position)
+    context.request = request
+    acks = request.acks
+    topics = request.topic_data
+    if acks in {-1, 1} and len(topics) == 1 and request.transactional_id is None:
+        topic = topics[0]
+        if len(topic.partition_data) == 1 and _append_single(broker, context, request, topic):
+            return
+    _append_several(broker, context, request)
+
+
+def _append_single(
+    broker: Broker, context: RequestContext, request: ProduceRequest, topic: TopicProduceData
+) -> bool:
+    """The fast way; False where anything is out of the ordinary, and nothing has happened yet."""
+    data = topic.partition_data[0]
+    version = context.route.version
+    if version >= TOPIC_ID_FROM:
+        partitions = broker.replicas.topic_by_id(topic.topic_id)
+        name = topic.topic_id.bytes
+    else:
+        partitions = broker.replicas.topic(topic.name)
+        name = topic.name.encode()
+    partition = partitions.get(data.index) if partitions else None
+    records = data.records
+    if partition is None or records is None or len(records) <= _ATTRIBUTES_LOW_BYTE or partition.internal:
+        return False
+    if records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK:
+        return False
+    waiter = _Single(context, name, data.index)
+    try:
+        if request.acks < 0:
+            partition.require_isr()
+        partition.append_as_leader(
+            records, on_done=_single_done, waiter=waiter, allow_zstd=version >= ZSTD_FROM
+        )
+    except BrokerError as error:
+        if error.message is None and not isinstance(error, InvalidRecordError):
+            waiter._send(error.code, -1, -1, -1)
+        else:
+            response = PartitionProduceResponse(index=data.index)
+            _refuse(response, error)
+            context.respond(ProduceResponse([TopicProduceResponse(topic.name, topic.topic_id, [response])]))
+        return True
+    broker.produce_waits.add(context, waiter, request.timeout_ms)
+    return True
+
+
+def _refuse(partition: PartitionProduceResponse, error: BrokerError) -> None:
+    _fail(partition, error.code, error.message)
+    if isinstance(error, InvalidRecordError):
+        partition.record_errors = [BatchIndexAndErrorMessage(error.record_index, error.message)]
+
+
+def _append_several(broker: Broker, context: RequestContext, request: ProduceRequest) -> None:
+    response = ProduceResponse()
+    waiter = _Several(context, response, 1)
+    acks = request.acks
+    failed = False
+    for topic in request.topic_data:
+        answers = TopicProduceResponse(topic.name, topic.topic_id)
+        response.responses.append(answers)
+        for data in topic.partition_data:
+            answer = PartitionProduceResponse(index=data.index, error_code=_PENDING)
+            answers.partition_responses.append(answer)
+            try:
+                partition = _partition(broker, context.api_version, topic, data)
+                _check(request, partition, data)
+                partition.append_as_leader(
+                    data.records or b"",
+                    on_done=_several_done,
+                    waiter=(waiter, answer),
+                    allow_zstd=context.api_version >= ZSTD_FROM,
+                )
+            except BrokerError as error:
+                _refuse(answer, error)
+                failed = True
+            else:
+                waiter.left += 1  # it is never done within the call
+    if acks == 0:
+        if failed:
+            first = next(
+                answer
+                for answers in response.responses
+                for answer in answers.partition_responses
+                if answer.error_code > 0 or answer.error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+            )
+            context.connection.refuse(
+                f"a produce with acks=0 failed ({ErrorCode(first.error_code).name}), and has no other way to say so"
+            )
+        context.send_nothing()
+        return
+    waiter.one_less()
+    if not context.answered:
+        broker.produce_waits.add(context, waiter, request.timeout_ms)
+
+
+def _partition(
+    broker: Broker, version: int, topic: TopicProduceData, data: PartitionProduceData
+) -> Partition:
+    if version >= TOPIC_ID_FROM:
+        return broker.replicas.partition_by_id(topic.topic_id, data.index)
+    return broker.replicas.partition(topic.name, data.index)
+
+
+def _check(request: ProduceRequest, partition: Partition, data: PartitionProduceData) -> None:
+    """What a request may not ask. Raises BrokerError."""
+    if request.acks not in {-1, 0, 1}:
+        raise BrokerError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks={request.acks}; -1, 0 and 1 are known")
+    if partition.internal:
+        raise BrokerError(
+            ErrorCode.INVALID_TOPIC_EXCEPTION,
+            f"{partition.topic} is an internal topic; clients may not write to it",
+        )
+    records = data.records
+    transactional = (
+        records is not None
+        and len(records) > _ATTRIBUTES_LOW_BYTE
+        and bool(records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK)
+    )
+    if transactional or request.transactional_id is not None:
+        raise BrokerError(ErrorCode.INVALID_TXN_STATE, "this broker has no transactions yet")
+    if request.acks < 0:
+        partition.require_isr()

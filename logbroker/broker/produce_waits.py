@@ -1,0 +1,58 @@
+"""Produces that wait for durability, held against their `timeout_ms`.
+
+Nearly all are answered within a millisecond, so waiting costs one append to a list; four times a second the list is
+walked, the answered ones leave, and the late ones are told REQUEST_TIMED_OUT. Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from logbroker.base.clock import Clock
+from logbroker.net.reply import Reply
+
+SWEEP_S: Final = 0.25
+
+
+class TimesOut(Protocol):
+    """What answers a late request."""
+
+    def time_out(self) -> None:
+        """Answer REQUEST_TIMED_OUT for whatever isn't durable yet."""
+        ...
+
+
+class ProduceWaits:
+    """Every produce that isn't answered yet."""
+
+    __slots__ = ("_clock", "_timer", "_waiting")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: list[tuple[Reply, TimesOut, float]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, reply: Reply, waiter: TimesOut, timeout_ms: int) -> None:
+        """Remember a request; `reply.started` is when its time began."""
+        self._waiting.append((reply, waiter, reply.started + timeout_ms / 1000))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_again)
+
+    def _sweep_again(self) -> None:
+        self._timer = None
+        self.sweep()
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_again)
+
+    def sweep(self) -> None:
+        """Forget the answered, answer the late."""
+        now = self._clock.monotonic()
+        left = [entry for entry in self._waiting if entry[0].payload is None]
+        self._waiting = [entry for entry in left if entry[2] > now]
+        for _, waiter, deadline in left:
+            if deadline <= now:
+                waiter.time_out()
