@@ -238,8 +238,7 @@ def explain_unknown(name: str) -> str:
         if name.startswith(start):
             return f"; {why}"
     close = difflib.get_close_matches(name, [*SETTINGS, *ALIASES], n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{hint or ';'} `logbroker config list` names them all"
+    return f"; did you mean {close[0]}?" if close else "; `logbroker config list` names them all"
 
 
 _TOPIC_CONFIGS = {

@@ -181,8 +181,8 @@ class _Daemon:
         report: dict[str, object] = {
             "version": VERSION,
             "node_id": settings.node_id,
-            "directories": ", ".join(settings.log_dirs),
-            "metadata": settings.metadata_directory,
+            "directories": ", ".join(os.path.abspath(path) for path in settings.log_dirs),
+            "metadata": os.path.abspath(settings.metadata_directory),
             **broker.startup_report,
         }
         report.setdefault("listeners", ", ".join(settings.listeners))
