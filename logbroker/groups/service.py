@@ -53,6 +53,16 @@ from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRespon
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 """Where groups and their offsets are kept."""
 
+MEMBER_ID_FROM: Final = 4
+SKIP_ASSIGNMENT_FROM: Final = 9
+"""JoinGroup versions."""
+
+PROTOCOL_IN_SYNC_FROM: Final = 5
+"""SyncGroup version."""
+
+SEVERAL_LEAVE_FROM: Final = 3
+"""LeaveGroup version."""
+
 EXPIRY_STEP_MS: Final = 20
 """Between two shards that are searched for offsets to forget, so that the search never holds the loop for long."""
 
@@ -75,6 +85,15 @@ class GroupReplicas(Protocol):
 
     def partition(self, topic: str, index: int, /) -> GroupPartition:
         """One partition; raises BrokerError while there is none to use."""
+        ...
+
+
+class HasGroups(Protocol):
+    """What the handlers of this service's requests need of the broker."""
+
+    @property
+    def groups(self) -> GroupService:
+        """The coordinator of all groups."""
         ...
 
 
@@ -364,17 +383,6 @@ class GroupService:
             shard.machine().drop_expired()
         rest_ms = self._metadata.image.settings.offsets_retention_check_interval_ms
         self._expire_in(EXPIRY_STEP_MS if shards else rest_ms, shards)
-
-
-MEMBER_ID_FROM: Final = 4
-SKIP_ASSIGNMENT_FROM: Final = 9
-"""JoinGroup versions."""
-
-PROTOCOL_IN_SYNC_FROM: Final = 5
-"""SyncGroup version."""
-
-SEVERAL_LEAVE_FROM: Final = 3
-"""LeaveGroup version."""
 
 
 def _limits(image: ClusterImage) -> ClassicLimits:
