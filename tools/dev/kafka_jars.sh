@@ -13,6 +13,6 @@ if ! command -v mvn >/dev/null; then
 fi
 echo "fetching the jars of Kafka $version with Maven (54 MB, about ten seconds)"
 rm -rf lib lib.partial
-mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib.partial </dev/null
+mvn -q -B -Dstyle.color=never dependency:copy-dependencies -DoutputDirectory=lib.partial </dev/null
 mv lib.partial lib
 touch lib
