@@ -32,6 +32,7 @@ from logbroker.records.recompress import recompress
 from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
 from logbroker.storage.append import JournalItem
 from logbroker.storage.log import Log
+from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.segment import Reader, WouldBlockError
 
 _CODECS = {
@@ -186,6 +187,12 @@ class Partition:
     def read(self, offset: int, max_bytes: int, reader: Reader, *, min_one: bool = True) -> list[Buffer]:
         """Batches from `offset` up to the high watermark; see `Log.read`."""
         return self.log.read(offset, max_bytes, reader, min_one=min_one)
+
+    def disk_failed(self, error: OSError) -> None:
+        """A read failed: the log directory goes offline, as after any other disk error."""
+        host = self.log.host
+        if isinstance(host, LogDirectory):
+            host.fail(error)
 
     async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
         """Whole batches from `offset` up to the high watermark, about `max_bytes` of them and at least one if there is any.

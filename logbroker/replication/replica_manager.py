@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -92,7 +92,7 @@ class ReplicaManager:
         reserve_memory_offsets: Reserve,
         on_directory_offline: Callable[[UUID], None] = lambda _: None,
         on_all_offline: Callable[[str], None],
-        spawn: Callable[[Awaitable[None]], object] | None = None,
+        spawn: Callable[[Coroutine[object, object, None]], object] | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -216,6 +216,26 @@ class ReplicaManager:
     def unclean(self) -> bool:
         """Whether any directory had to be recovered after a stop that was not clean."""
         return any(state.report is not None and not state.report.clean for state in self.states)
+
+    def recovered_partitions(self) -> list[tuple[UUID, int]]:
+        """(topic id, index) of the partitions that an unclean stop touched: they begin a new leader epoch."""
+        found = []
+        for state in self.states:
+            if state.directory is not None and state.report is not None and not state.report.clean:
+                found += [(log.topic_id, log.index) for log in state.directory.checkpointer.dirty]
+        return found
+
+    def recovery_summary(self) -> dict[str, object]:
+        """What recovery did, for the line at start."""
+        reports = [state.report for state in self.states if state.report is not None]
+        return {
+            "partitions": sum(report.partitions for report in reports),
+            "clean": all(report.clean for report in reports),
+            "replayed_batches": sum(report.batches for report in reports),
+            "cut_bytes": sum(report.cut_bytes for report in reports),
+            "refused_partitions": sum(len(report.refused) for report in reports),
+            "offline_directories": sum(not state.online for state in self.states),
+        }
 
     @property
     def online_directories(self) -> list[UUID]:

@@ -9,7 +9,7 @@ A full partition (`memory.max.bytes`) refuses appends, or loses its oldest segme
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from uuid import UUID
 
 from logbroker.base.clock import Clock
@@ -43,7 +43,7 @@ class MemoryHost:
         reserve: Reserve,
         *,
         call_soon: Callable[[Callable[[], None]], object],
-        spawn: Callable[[Awaitable[None]], object],
+        spawn: Callable[[Coroutine[object, object, None]], object],
     ) -> None:
         self.clock = clock
         self._reserve = reserve

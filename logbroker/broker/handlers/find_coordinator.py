@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 from typing import Final, Protocol
 
 from logbroker.base.error_codes import ErrorCode
@@ -49,9 +49,8 @@ class _Broker(Protocol):
     @property
     def node_id(self) -> int: ...
 
-    @property
-    def advertised(self) -> Mapping[str, tuple[str, int]]:
-        """Host and port that clients are told, by listener name."""
+    def advertised(self, listener_name: str) -> tuple[str, int]:
+        """Host and port that clients of this listener are told."""
         ...
 
 
@@ -90,7 +89,7 @@ def _find(broker: _Broker, context: RequestContext, key_type: int, key: str) -> 
     error = broker.groups.check_coordinator(key)
     if error is not ErrorCode.NONE:
         return _failed(key, error, "")
-    host, port = broker.advertised[context.listener_name]
+    host, port = broker.advertised(context.listener_name)
     return Coordinator(key, broker.node_id, host, port, error_message="")
 
 
