@@ -33,6 +33,7 @@ from logbroker.config.loader import changed_settings
 from logbroker.config.settings import SETTINGS
 from logbroker.config.sources import LoadedSettings
 from logbroker.daemons import process_metrics
+from logbroker.daemons.group_metrics import GroupExporter
 from logbroker.daemons.metrics_server import Health, MetricsServer
 from logbroker.daemons.notify import EXTEND_TIMEOUT_S, Notifier
 
@@ -141,6 +142,7 @@ class _Daemon:
                 _check_failpoints()
             except Exception as error:
                 await self._start_failed(broker, error)
+            broker.metrics.register(GroupExporter(broker.groups.runtime, broker.replicas).collect)
             self._started(broker, metrics_server)
             helpers.append(asyncio.ensure_future(self._reload_when_asked(broker)))
             if self._notifier.watchdog_s is not None:

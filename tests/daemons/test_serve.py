@@ -1,13 +1,17 @@
 """The broker's process: start, signals, reload, probes, and the operator's mistakes that only a start can find."""
 
 import http.client
+import pathlib
 import re
 import signal
 import socket
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from logbroker.base.version import VERSION
+
+DASHBOARD = pathlib.Path(__file__).parents[2] / "config" / "grafana-dashboard.json"
 
 
 def get(address, path):
@@ -75,6 +79,20 @@ def test_reload(broker, here, tmp_path):
     file.write_text("log.retention.ms = -5\n")
     one.signal(signal.SIGHUP)
     assert "Value must be at least -1" in one.event("the settings were not reloaded")["problem"]
+    assert one.stop() == 0
+
+
+def test_the_dashboard_shows_only_metrics_that_exist(broker, here):
+    one = broker(*here)
+    text = get(one.event("serving")["metrics"], "/metrics")[1]
+    exist = {family.name: family for family in text_string_to_metric_families(text)}
+    shown = set(re.findall(r"\b(?:kafka|logbroker|process|python)_[a-z_]+\b", DASHBOARD.read_text()))
+    assert len(shown) > 30
+    for name in shown:
+        # The parser takes a counter's `_total` off its name, and what is shown of a histogram are its parts.
+        parts = {name, name.removesuffix("_total"), re.sub(r"_(bucket|sum|count)$", "", name)}
+        assert parts & set(exist), name
+    assert "logbroker_metrics_collectors_failed 0\n" in text
     assert one.stop() == 0
 
 

@@ -1,4 +1,4 @@
-"""What a scrape shows of topics, groups and directories, on a real metadata store and real logs."""
+"""What a scrape shows of consumer groups, on a real metadata store and real logs."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,12 +10,10 @@ from logbroker.base.clock import SystemClock
 from logbroker.base.metrics import Registry
 from logbroker.config.settings import Settings
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
-from logbroker.daemons.exporter import DirectoryExporter, GroupExporter, NetworkExporter, TopicExporter
+from logbroker.daemons.group_metrics import GroupExporter
 from logbroker.groups.offsets import OffsetStore
 from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.service import MetadataService
-from logbroker.net.limits import ServerLimits
-from logbroker.net.server import Server
 from logbroker.records.builder import build_batch
 from logbroker.replication.replica_manager import ReplicaManager
 
@@ -75,31 +73,6 @@ def labels(**values):
     return tuple(sorted(values.items()))
 
 
-def test_topics(tmp_path):
-    async def check(bench):
-        bench.registry.register(TopicExporter(lambda: bench.metadata.image, bench.replicas).collect)
-        assert bench.scrape()["kafka_brokers", ()] == 1
-        await bench.create("orders", 2)
-        await bench.append("orders", 1, 5)
-        await bench.append("orders", 1, 2)
-        shown = bench.scrape()
-        assert shown["kafka_topic_partitions", labels(topic="orders")] == 2
-        first, second = (labels(topic="orders", partition=str(index)) for index in range(2))
-        assert shown["kafka_topic_partition_current_offset", first] == 0
-        assert shown["kafka_topic_partition_current_offset", second] == 7
-        assert shown["kafka_topic_partition_oldest_offset", second] == 0
-        assert shown["logbroker_log_end_offset", second] == 7
-        assert shown["logbroker_log_size_bytes", second] > 7 * 5
-        assert shown["kafka_topic_partition_leader", second] == 1
-        assert shown["kafka_topic_partition_leader_is_preferred", second] == 1
-        assert shown["kafka_topic_partition_replicas", second] == 1
-        assert shown["kafka_topic_partition_in_sync_replica", second] == 1
-        assert shown["kafka_topic_partition_under_replicated_partition", second] == 0
-        assert shown["logbroker_metrics_collectors_failed", ()] == 0
-
-    run(tmp_path, check)
-
-
 def test_groups(tmp_path):
     async def check(bench):
         await bench.create("orders", 2)
@@ -153,47 +126,3 @@ def test_groups_are_bounded(tmp_path):
         assert sum(1 for name, _ in shown if name == "kafka_consumergroup_current_offset") == 3
 
     run(tmp_path, check)
-
-
-def test_directories(tmp_path):
-    async def check(bench):
-        bench.registry.register(DirectoryExporter(lambda: bench.replicas.states).collect)
-        await bench.create("orders", 1)
-        before = bench.scrape()
-        await bench.append("orders", 0, 5)
-        shown = bench.scrape()
-        directory = labels(directory=str(tmp_path / "data"))
-        assert shown["logbroker_directory_online", directory] == 1
-        commits = "logbroker_journal_commit_seconds_count"
-        assert shown[commits, directory] == before[commits, directory] + 1
-        assert shown["logbroker_journal_commit_seconds_sum", directory] > 0
-        assert shown["logbroker_journal_bytes_total", directory] >= 4096
-        assert shown["logbroker_journal_commit_bytes_bucket", (*directory, ("le", "4096"))] >= 1
-        assert shown["logbroker_disk_errors_total", directory] == 0
-        assert ("logbroker_log_open_files", directory) in shown
-        assert shown["logbroker_metrics_collectors_failed", ()] == 0
-
-    run(tmp_path, check)
-
-
-def test_connections():
-    async def main():
-        server = Server(lambda *_: True, ServerLimits(), SystemClock())
-        listener = await server.listen("PLAINTEXT", "127.0.0.1", 0)
-        bench = Bench(None, None)
-        bench.registry.register(NetworkExporter(server).collect)
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-            while not server.connections:  # noqa: ASYNC110 - the server has no event for it
-                await asyncio.sleep(0)
-            shown = bench.scrape()
-            assert shown["logbroker_connections", ()] == 1
-            assert shown["logbroker_connections_accepted_total", ()] == 1
-            assert shown["logbroker_connections_closed_total", labels(reason="idle")] == 0
-            assert shown["logbroker_metrics_collectors_failed", ()] == 0
-            writer.close()
-            await writer.wait_closed()
-        finally:
-            await server.stop(0)
-
-    asyncio.run(main())
