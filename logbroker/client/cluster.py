@@ -43,6 +43,9 @@ RETRY_BACKOFF_MS = 100
 RETRY_BACKOFF_MAX_MS = 1_000
 API_TIMEOUT_MS = 60_000
 CONNECTIONS_MAX_IDLE_MS = 540_000
+OPEN_RETRIES = 2
+"""How often `open` asks again when a broker that was reached closes the connection."""
+
 MISSING_TOPIC_GRACE_MS = 5_000
 """How long a topic that should be created by asking for it may go on not existing."""
 
@@ -237,8 +240,10 @@ class Cluster:
                 connection = await (self.any_connection() if node_id is None else self.connection(node_id))
                 return await connection.request(api_key, message, timeout_ms=timeout_ms)
             except (ConnectionLostError, UnreachableError) as error:
-                if self._closed or not retry or self._keeper is None or loop.time() >= deadline:
+                if self._closed or not retry or loop.time() >= deadline:
                     raise
+                if self._keeper is None and (isinstance(error, UnreachableError) or attempt >= OPEN_RETRIES):
+                    raise  # a first attempt is to fail at once, with its reason
                 _log.debug("%s is tried again: %s", api_key.name, error)
             await self.backoff(attempt)
             attempt += 1
@@ -411,6 +416,6 @@ class Cluster:
 
 
 _TOPIC_REMEDIES = {
-    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "it does not exist; create it with: logbroker topics create",
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "it does not exist",
     ErrorCode.INVALID_TOPIC_EXCEPTION: "a topic name has 1 to 249 of the characters a-z A-Z 0-9 . _ -",
 }

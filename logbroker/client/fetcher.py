@@ -243,7 +243,8 @@ class Fetcher:
         if unknown:
             for reader in unknown:
                 reader.looking_up = True
-            self._start(self._look_up(unknown))
+            # The task starts later: a seek may come in between, and must win.
+            self._start(self._look_up([(reader, reader.generation) for reader in unknown]))
         for leader, readers in by_leader.items():
             self._busy_nodes.add(leader)
             self._start(self._fetch(leader, readers))
@@ -282,17 +283,13 @@ class Fetcher:
             self._fatal = task.exception()
             self._news.set()
 
-    async def _look_up(self, readers: list[PartitionReader]) -> None:
-        """Find out where to start."""
-        asked = [(reader, reader.generation) for reader in readers]
+    async def _look_up(self, asked: list[tuple[PartitionReader, int]]) -> None:
+        """Find out where to start; what was sought elsewhere since (a newer generation) stays there."""
+        wanted = {reader.partition: reader.start_from for reader, _ in asked}
         try:
-            found = await list_offsets(
-                self._cluster,
-                {reader.partition: reader.start_from for reader in readers},
-                self._options.isolation_level,
-            )
+            found = await list_offsets(self._cluster, wanted, self._options.isolation_level)
             # A time after the last record has no offset: then it is the end.
-            ends = [reader.partition for reader in readers if found[reader.partition].offset < 0]
+            ends = [partition for partition, at in found.items() if at.offset < 0]
             if ends:
                 found.update(
                     await list_offsets(
@@ -308,7 +305,7 @@ class Fetcher:
                     reader.error = error
                     reader.failed(self._loop.time(), self._cluster)
         finally:
-            for reader in readers:
+            for reader, _ in asked:
                 reader.looking_up = False
         self._news.set()
         self.pump()

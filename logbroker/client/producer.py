@@ -162,6 +162,10 @@ class Producer:
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._failed: deque[ProducerBatch] = deque(maxlen=FAILURES_REMEMBERED)
         self._closed = False
+        self.acknowledged_records = 0
+        """Records written so far."""
+        self.acknowledged_bytes = 0
+        """Their size in bytes, about: keys, values, headers and a little for each."""
 
     async def start(self) -> Self:
         """Reach the cluster and get a producer id; returns the producer.
@@ -196,6 +200,11 @@ class Producer:
     def buffered_bytes(self) -> int:
         """Bytes of records that are not acknowledged yet."""
         return self._buffered_bytes
+
+    @property
+    def failure(self) -> Exception | None:
+        """The first failure that nobody has awaited yet: what `flush` would raise. For loops that only enqueue."""
+        return next((batch.error for batch in self._failed if batch.unseen_failures), None)
 
     async def send(
         self,
@@ -339,11 +348,10 @@ class Producer:
             finally:
                 sender.flushing -= 1
             await asyncio.sleep(0)  # whoever awaits a delivery sees a failure first
-        failed = list(self._failed)
+        failure = self.failure
         self._failed.clear()
-        for batch in failed:
-            if batch.unseen_failures and batch.error is not None:
-                raise batch.error
+        if failure is not None:
+            raise failure
 
     async def close(self) -> None:
         """Flush, then close. Raises as `flush` does, with everything closed all the same."""
@@ -369,6 +377,9 @@ class Producer:
         self._buffered_bytes -= batch.size_bytes
         if batch.error is not None:
             self._failed.append(batch)
+        else:
+            self.acknowledged_records += batch.count
+            self.acknowledged_bytes += batch.size_bytes
         self._wake_room_waiter()
 
     async def _wait_for_room(self, size: int) -> None:

@@ -287,8 +287,8 @@ class ClientConnection:
                     ApiKey.API_VERSIONS, request, version=version, timeout_ms=timeout_ms
                 )
             except ConnectionLostError as error:
-                raise ClientError(
-                    f"{self.address} closed the connection instead of answering; is it a Kafka listener without TLS?"
+                raise UnreachableError(
+                    f"cannot reach {self.address}: it closed the connection instead of answering; is it a Kafka listener without TLS?"
                 ) from error
             offered = {entry.api_key: (entry.min_version, entry.max_version) for entry in response.api_keys}
             if response.error_code == ErrorCode.UNSUPPORTED_VERSION and version > 0:

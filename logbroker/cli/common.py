@@ -1,0 +1,123 @@
+"""What the commands that talk to a broker share: their options, and running a coroutine to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+__all__ = [
+    "BOOTSTRAP_VARIABLE",
+    "bootstrap_option",
+    "output_option",
+    "parse_pairs",
+    "run",
+    "text_output_option",
+    "topic_argument",
+]
+
+BOOTSTRAP_VARIABLE = "LOGBROKER_BOOTSTRAP_SERVER"
+DEFAULT_BOOTSTRAP_SERVER = "127.0.0.1:9092"
+COMPLETION_TIMEOUT_MS = 1_000
+
+T = TypeVar("T")
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+bootstrap_option: Decorator = click.option(
+    "--bootstrap-server",
+    metavar="HOST:PORT",
+    envvar=BOOTSTRAP_VARIABLE,
+    default=DEFAULT_BOOTSTRAP_SERVER,
+    show_default=True,
+    show_envvar=True,
+    help="The broker to talk to; several with commas.",
+)
+
+output_option: Decorator = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+text_output_option: Decorator = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+def topic_argument(*, many: bool = False, required: bool = True) -> Decorator:
+    """Return the TOPIC argument, which shells complete with the names that the broker knows."""
+    return click.argument(
+        "names" if many else "topic",
+        metavar=("TOPIC..." if required else "[TOPIC]...") if many else "TOPIC",
+        nargs=-1 if many else 1,
+        required=required,
+        shell_complete=_complete_topic,
+    )
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end and return its result.
+
+    A reader of our output that has gone away (`| head`) has seen enough: that ends the program without a word, exit code 0.
+    """
+    try:
+        result = asyncio.run(main)
+        sys.stdout.flush()
+        return result
+    except BrokenPipeError:
+        # Whatever is still buffered would fail again when the interpreter flushes it at exit.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
+
+
+def parse_pairs(option: str, texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return `name=value` texts as pairs.
+
+    Raises:
+        click.UsageError: one has no `=` or no name; says which.
+
+    """
+    pairs = []
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"{option} {text!r} is not NAME=VALUE")
+        pairs.append((name, value))
+    return pairs
+
+
+def _complete_topic(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the topics that begin with what was typed; none when no broker answers quickly."""
+    from logbroker.base.errors import LogbrokerError
+    from logbroker.client.admin import Admin
+
+    async def names() -> list[str]:
+        server = (
+            context.params.get("bootstrap_server")
+            or os.environ.get(BOOTSTRAP_VARIABLE)
+            or DEFAULT_BOOTSTRAP_SERVER
+        )
+        async with (
+            asyncio.timeout(COMPLETION_TIMEOUT_MS / 1000),
+            Admin(
+                server, connect_timeout_ms=COMPLETION_TIMEOUT_MS, api_timeout_ms=COMPLETION_TIMEOUT_MS
+            ) as admin,
+        ):
+            return [topic.name for topic in await admin.list_topics()]
+
+    try:
+        return [name for name in asyncio.run(names()) if name.startswith(incomplete)]
+    except (LogbrokerError, TimeoutError):
+        return []

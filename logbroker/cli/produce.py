@@ -1,0 +1,288 @@
+"""`logbroker produce`: lines, or arguments, become records.
+
+Lines are read as bytes and sent as they are. Everything is acknowledged before the command exits 0; the first record that
+isn't ends it with exit 1 and says how many were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from logbroker.cli.common import bootstrap_option, parse_pairs, run, text_output_option, topic_argument
+from logbroker.cli.output import note, print_json, size_text
+
+if TYPE_CHECKING:
+    from logbroker.client.delivery import Delivery
+    from logbroker.client.producer import Producer
+
+PROGRESS_EVERY_SECONDS = 0.5
+PROGRESS_AFTER_SECONDS = 1.0
+INTERRUPT_GRACE_SECONDS = 5.0
+"""How long Ctrl-C waits for what is already on its way."""
+
+
+class _Job(NamedTuple):
+    """What the command line asks for."""
+
+    bootstrap_server: str
+    topic: str
+    values: tuple[bytes, ...]
+    key: bytes | None
+    key_separator: bytes | None
+    null_marker: bytes | None
+    headers: list[tuple[str, bytes]]
+    partition: int | None
+    acks: str
+    compression: str
+    file: str | None
+
+
+_EXAMPLES = """\b
+echo hello | logbroker produce greetings
+logbroker produce greetings --key en --value hello
+logbroker produce greetings --key-separator : --file greetings.txt"""
+
+
+@click.command("produce", epilog=_EXAMPLES)
+@topic_argument()
+@click.option(
+    "--value", "values", metavar="TEXT", multiple=True, help="A record's value, instead of lines; repeatable."
+)
+@click.option("--key", metavar="TEXT", help="The key of every record.")
+@click.option("--key-separator", metavar="TEXT", help="A line is KEY, this separator, VALUE; \\t is a tab.")
+@click.option("--null-marker", metavar="TEXT", help="A key or value that is exactly this becomes null.")
+@click.option(
+    "--header", "headers", metavar="NAME=VALUE", multiple=True, help="A header of every record; repeatable."
+)
+@click.option(
+    "--partition", type=click.IntRange(min=0), help="The partition; by default the key decides, or chance."
+)
+@click.option(
+    "--acks",
+    type=click.Choice(["all", "1", "0"]),
+    default="all",
+    show_default=True,
+    help="Who must have a record before it counts as sent: all in-sync replicas, the leader, nobody.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["none", "gzip", "snappy", "lz4", "zstd"]),
+    default="none",
+    show_default=True,
+    help="How batches are compressed.",
+)
+@click.option(
+    "--file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="Read lines from a file instead of standard input.",
+)
+@bootstrap_option
+@text_output_option
+def produce(
+    *,
+    topic: str,
+    values: tuple[str, ...],
+    key: str | None,
+    key_separator: str | None,
+    null_marker: str | None,
+    headers: tuple[str, ...],
+    partition: int | None,
+    acks: str,
+    compression: str,
+    file: str | None,
+    bootstrap_server: str,
+    output: str,
+) -> None:
+    """Write records to TOPIC: one per line of standard input, of --file, or one per --value."""
+    if values and (file or key_separator):
+        raise click.UsageError("--value is a record of its own; it doesn't go with --file or --key-separator")
+    if key is not None and key_separator is not None:
+        raise click.UsageError(
+            "the key comes from --key or, with --key-separator, from each line; give one of them"
+        )
+    if key_separator == "":
+        raise click.UsageError("--key-separator is empty; it must be what stands between key and value")
+    job = _Job(
+        bootstrap_server,
+        topic,
+        tuple(map(os.fsencode, values)),
+        None if key is None else os.fsencode(key),
+        None if key_separator is None else os.fsencode(key_separator.replace("\\t", "\t")),
+        None if null_marker is None else os.fsencode(null_marker),
+        [(name, os.fsencode(value)) for name, value in parse_pairs("--header", headers)],
+        partition,
+        acks,
+        compression,
+        None if file == "-" else file,
+    )
+    outcome = run(_produce(job))
+    if output == "json":
+        print_json(outcome.as_json(topic))
+    else:
+        note(f"{outcome.records} record{'' if outcome.records == 1 else 's'} written to {topic}")
+    if outcome.interrupted:
+        raise click.Abort
+
+
+class _Outcome:
+    """What was written: counts, and the first and last record of each partition."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.size_bytes = 0
+        self.interrupted = False
+        self.first: dict[int, Delivery] = {}
+        self.last: dict[int, Delivery] = {}
+
+    def saw(self, delivery: Delivery) -> None:
+        """Remember where a record went."""
+        partition = delivery.partition
+        if partition not in self.first:
+            self.first[partition] = delivery
+        self.last[partition] = delivery
+
+    def as_json(self, topic: str) -> dict[str, object]:
+        """Return it for programs."""
+        return {
+            "topic": topic,
+            "records": self.records,
+            "size_bytes": self.size_bytes,
+            "partitions": [
+                {
+                    "partition": partition,
+                    "first_offset": self.first[partition].result().offset,
+                    "last_offset": self.last[partition].result().offset,
+                }
+                for partition in sorted(self.first)
+                if self.last[partition].done
+            ],
+        }
+
+
+async def _produce(job: _Job) -> _Outcome:
+    from logbroker.base.errors import ClientError
+    from logbroker.client.producer import Producer
+
+    outcome = _Outcome()
+    async with Producer(
+        job.bootstrap_server,
+        acks="all" if job.acks == "all" else 0 if job.acks == "0" else 1,
+        compression=job.compression,
+    ) as producer:
+        progress = asyncio.get_running_loop().create_task(_show_progress(producer))
+        try:
+            await _send_all(producer, job, outcome)
+            await producer.flush()
+        except asyncio.CancelledError:
+            # Ctrl-C: nothing more is read, but what was read gets its chance.
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            outcome.interrupted = True
+            try:
+                async with asyncio.timeout(INTERRUPT_GRACE_SECONDS):
+                    await producer.flush()
+            except (ClientError, TimeoutError) as error:
+                click.echo(f"not everything was acknowledged: {error}", err=True)
+        except ClientError as error:
+            raise click.ClickException(
+                f"{error}\n{producer.acknowledged_records} records were written"
+            ) from error
+        finally:
+            progress.cancel()
+            await asyncio.gather(progress, return_exceptions=True)
+        outcome.records = producer.acknowledged_records
+        outcome.size_bytes = producer.acknowledged_bytes
+        if outcome.interrupted:
+            await producer.abort()
+    return outcome
+
+
+async def _send_all(producer: Producer, job: _Job, outcome: _Outcome) -> None:
+    enqueue = producer.enqueue
+    split = _splitter(job)
+    async for values in _batches(job):
+        for line in values:
+            key, value = split(line)
+            outcome.saw(
+                await enqueue(job.topic, value, key=key, headers=job.headers, partition=job.partition)
+            )
+        if producer.failure is not None:
+            raise producer.failure
+
+
+async def _batches(job: _Job) -> AsyncIterator[list[bytes]]:
+    """Yield the values or lines to send, some at a time."""
+    from logbroker.cli.lines import read_lines, stdin_descriptor
+    from logbroker.client.producer import MAX_REQUEST_BYTES
+
+    if job.values:
+        yield list(job.values)
+    elif job.file is not None:
+        try:
+            descriptor = os.open(job.file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise click.ClickException(f"can't read {job.file}: {error.strerror}") from error
+        try:
+            async for lines in read_lines(descriptor, MAX_REQUEST_BYTES):
+                yield lines
+        finally:
+            os.close(descriptor)
+    else:
+        descriptor = stdin_descriptor()
+        if os.isatty(descriptor):
+            note("type records, one per line; Ctrl-D ends")
+        async for lines in read_lines(descriptor, MAX_REQUEST_BYTES):
+            yield lines
+
+
+def _splitter(job: _Job) -> Callable[[bytes], tuple[bytes | None, bytes | None]]:
+    """Return what turns a line into key and value."""
+    fixed_key, separator, marker = job.key, job.key_separator, job.null_marker
+
+    def split(line: bytes) -> tuple[bytes | None, bytes | None]:
+        key: bytes | None = fixed_key
+        value: bytes | None = line
+        if separator is not None:
+            key, found, value = line.partition(separator)
+            if not found:
+                raise click.ClickException(
+                    f"the line {line[:80].decode(errors='replace')!r} has no key separator {separator.decode(errors='replace')!r}"
+                )
+        if marker is not None:
+            key = None if key == marker else key
+            value = None if value == marker else value
+        return key, value
+
+    return split
+
+
+async def _show_progress(producer: Producer) -> None:
+    """Write a line on stderr that is overwritten, where somebody sees it: piping a lot can take a while."""
+    if not sys.stderr.isatty() or sys.stdin is None or sys.stdin.isatty():
+        return
+    started = time.monotonic()
+    shown = False
+    try:
+        await asyncio.sleep(PROGRESS_AFTER_SECONDS)
+        while True:
+            shown = True
+            seconds = time.monotonic() - started
+            records = producer.acknowledged_records
+            sys.stderr.write(
+                f"\r{records:,} records, {size_text(producer.acknowledged_bytes)}, {records / seconds:,.0f} records/s   "
+            )
+            sys.stderr.flush()
+            await asyncio.sleep(PROGRESS_EVERY_SECONDS)
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
