@@ -189,6 +189,7 @@ class ReplicaManager:
 
     async def _open_directory(self, state: LogDirState, image: ClusterImage) -> None:
         loop = asyncio.get_running_loop()
+        self._vfs.watch_filesystem(state.path)
         state.executor = ThreadExecutor(loop, os.path.basename(state.path) or "log")
         state.directory = LogDirectory(
             self._vfs,

@@ -200,6 +200,12 @@ class Checkpointer:
             return
         for job in capture.jobs:
             self._directory.written(job)
+        if len(capture.syncs) > self._directory.options.sync_filesystem_files:
+            capture.lanes_left = 1
+            self._directory.executor.submit(
+                "sync-0", self._sync_all_steps(capture), lambda _, error: self._synced(capture, error)
+            )
+            return
         lanes = min(SYNC_LANES, len(capture.syncs))
         if lanes == 0:
             self._publish(capture)
@@ -210,6 +216,15 @@ class Checkpointer:
             self._directory.executor.submit(
                 f"sync-{lane}", self._sync_steps(part), lambda _, error: self._synced(capture, error)
             )
+
+    def _sync_all_steps(self, capture: _Capture) -> Steps[None]:
+        """Many files: one sync of the whole file system costs it one commit instead of one a file."""
+        directory = self._directory
+        if directory.vfs.sync_filesystem(directory.path):
+            directory.count_sync()
+            yield
+        else:
+            yield from self._sync_steps(capture.syncs)
 
     def _sync_steps(self, part: list[tuple[Segment, int]]) -> Steps[None]:
         directory = self._directory

@@ -18,6 +18,8 @@ class LogDirectoryOptions:
     writeback_bytes: int = 16 << 20
     checkpoint_interval_ms: int = 30_000
     checkpoint_bytes: int = 256 << 20
+    sync_filesystem_files: int = 64
+    """A checkpoint of more files than this syncs the file system at once."""
     disk_reserve_bytes: int = 0
     open_files_max: int = 4096
     parallel_direct: bool = True

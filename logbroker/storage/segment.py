@@ -66,8 +66,9 @@ class Reader:
         if not self.nowait:
             return file.pread(size, position)
         data = file.pread_nowait(size, position)
-        if data is not None:
+        if data is not None and len(data) == size:
             return data
+        # Fewer bytes may mean the end of the file, or of what the page cache holds: only a read that waits can tell.
         data = self._fetched.get((path, size, position))
         if data is None:
             raise WouldBlockError(path, size, position)

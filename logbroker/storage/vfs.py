@@ -17,13 +17,15 @@ Durability rules that callers rely on:
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
+import functools
 import mmap
 import os
 import sys
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 from logbroker.base.types import Buffer
 
@@ -105,6 +107,15 @@ class Vfs(Protocol):
 
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable."""
+        ...
+
+    def sync_filesystem(self, path: str) -> bool:
+        """Make everything durable that was written to the file system which holds `path`, names too.
+
+        One journal commit of the file system instead of one a file. False if this system can't do that *and* report
+        write errors: then each file must be synced. Raises OSError for any write error on that file system since
+        this was last called.
+        """
         ...
 
     def file_size(self, path: str) -> int:
@@ -212,6 +223,25 @@ _HAS_NOWAIT = hasattr(os, "RWF_NOWAIT") and hasattr(os, "preadv")
 class OsVfs:
     """The operating system's own file system."""
 
+    def __init__(self) -> None:
+        self._roots: dict[str, int] = {}
+
+    def watch_filesystem(self, path: str) -> None:
+        """From now on write errors on the file system of `path` are told by `sync_filesystem`."""
+        if _syncfs() is not None and path not in self._roots:
+            self._roots[path] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def sync_filesystem(self, path: str) -> bool:
+        """See `Vfs`."""
+        fd = self._roots.get(path)
+        syncfs = _syncfs()
+        if fd is None or syncfs is None:
+            return False
+        if syncfs(fd):
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), path)
+        return True
+
     def open(self, path: str, *, create: bool = False) -> OsFile:
         """See `Vfs`."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
@@ -268,6 +298,17 @@ class OsVfs:
     def device(self, path: str) -> int:
         """See `Vfs`."""
         return os.stat(path).st_dev
+
+
+@functools.cache
+def _syncfs() -> Callable[[int], int] | None:
+    """Linux' syncfs, where it reports write errors (since 5.8)."""
+    release = os.uname().release.split(".")
+    if sys.platform != "linux" or (int(release[0]), int(release[1])) < (5, 8):
+        return None
+    function = ctypes.CDLL(None, use_errno=True).syncfs
+    function.argtypes = [ctypes.c_int]
+    return cast(Callable[[int], int], function)
 
 
 def write_atomically(vfs: Vfs, path: str, data: bytes) -> None:
