@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 
+import confluent_kafka
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -93,6 +94,34 @@ def test_the_dashboard_shows_only_metrics_that_exist(broker, here):
         parts = {name, name.removesuffix("_total"), re.sub(r"_(bucket|sum|count)$", "", name)}
         assert parts & set(exist), name
     assert "logbroker_metrics_collectors_failed 0\n" in text
+    assert one.stop() == 0
+
+
+def test_what_a_scrape_shows_of_real_work(broker, here):
+    one = broker(*here, "--set", "group.initial.rebalance.delay.ms=0")
+    serving = one.event("serving")
+    address = re.findall(r"127\.0\.0\.1:\d+", serving["listeners"])[0]
+    producer = confluent_kafka.Producer({"bootstrap.servers": address})
+    for number in range(10):
+        producer.produce("orders", str(number).encode())
+    assert producer.flush(30) == 0
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": address, "group.id": "billing"})
+    try:
+        partition = confluent_kafka.TopicPartition("orders", 0, 4)
+        consumer.commit(offsets=[partition], asynchronous=False)
+    finally:
+        consumer.close()
+    text = get(serving["metrics"], "/metrics")[1]
+    for line in (
+        'kafka_topic_partition_current_offset{topic="orders",partition="0"} 10',
+        'kafka_consumergroup_current_offset{consumergroup="billing",topic="orders",partition="0"} 4',
+        'kafka_consumergroup_lag{consumergroup="billing",topic="orders",partition="0"} 6',
+        'kafka_consumergroup_lag_sum{consumergroup="billing",topic="orders"} 6',
+        "logbroker_metrics_collectors_failed 0",
+    ):
+        assert f"\n{line}\n" in text, line
+    assert re.search(r'^logbroker_request_seconds_count{api="Produce"} [1-9]', text, re.MULTILINE)
+    assert re.search(r"^logbroker_commit_seconds_count{directory=.*} [1-9]", text, re.MULTILINE)
     assert one.stop() == 0
 
 
