@@ -61,13 +61,14 @@ class Timers:
         """Call `callback()` at or soon after `when`, seconds of `Clock.monotonic`; never from within this call."""
         granule = math.ceil(when / GRANULE_S)
         bucket = self._buckets.get(granule)
+        is_new = bucket is None
         if bucket is None:
             bucket = self._buckets[granule] = {}
             heapq.heappush(self._granules, granule)
-            if self._armed is None or granule < self._armed_granule:
-                self._arm()
         timer = Timer(bucket, callback)
         bucket[timer] = None
+        if is_new and (self._armed is None or granule < self._armed_granule):
+            self._arm()
         return timer
 
     def call_later(self, delay_ms: float, callback: Callable[[], None]) -> Timer:

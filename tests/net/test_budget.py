@@ -52,6 +52,7 @@ def test_who_came_first_goes_first_whatever_it_wants():
     assert not large.grow(50)
     assert not small.grow(5), "there would be room, but someone was here before"
     assert wakes
+    assert budget.exhausted, "reading on would use up what the first one waits for"
     budget.hand_out()
     assert (large.granted, small.granted) == ([], [])
     budget.request_done(60)

@@ -8,7 +8,7 @@ from struct import pack
 
 import pytest
 
-from logbroker.net.limits import FIRST_BUFFER_BYTES, RECEIVE_BYTES
+from logbroker.net.limits import FIRST_BUFFER_BYTES, PEEK_BYTES, RECEIVE_BYTES
 
 
 def test_one_byte_at_a_time(play):
@@ -156,6 +156,25 @@ def test_what_a_connection_has_sent_whole_it_may_promise_again(play):
         client.send_raw(pack(">i", 1_000_000) + b"e")
         await net.until(lambda: net.server.budget.buffers_bytes)
         assert net.server.budget.buffers_bytes == 1_000_004
+
+    play(scenario)
+
+
+def test_after_a_large_frame_only_a_little_is_read_until_the_next_length_is_known(play):
+    """So that the bulk of the next one is received in its place, not in the shared buffer."""
+
+    async def scenario(net):
+        client = await net.connect()
+        client.send(b"e")
+        await client.receive()
+        (connection,) = net.connections
+        assert len(connection.get_buffer(-1)) == RECEIVE_BYTES
+        client.send(b"e" + bytes(500_000))
+        await client.receive()
+        assert len(connection.get_buffer(-1)) == PEEK_BYTES
+        client.send(b"e")
+        await client.receive()
+        assert len(connection.get_buffer(-1)) == RECEIVE_BYTES
 
     play(scenario)
 

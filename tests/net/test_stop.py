@@ -96,6 +96,24 @@ def test_the_last_replies_arrive_though_the_client_goes_on_sending(play):
     play(scenario)
 
 
+def test_a_reply_on_its_way_arrives_though_garbage_follows(play):
+    async def scenario(net):
+        client = await net.connect()
+        client.writer.transport.pause_reading()
+        client.send(b"b30000000")
+        await net.commands.until(lambda: net.commands.dispatched)
+        await net.settle()
+        client.send_raw(b"\xff" * 8)
+        await net.until(lambda: net.server.counters.closed_invalid)
+        client.send_raw(b"\xff" * 3_000_000)
+        await net.settle()
+        client.writer.transport.resume_reading()
+        assert len(await client.receive()) == 30_000_000
+        assert await client.ended() == b""
+
+    play(scenario, outgoing_max_bytes=40_000_000)
+
+
 def test_a_peer_that_never_closes_is_not_waited_for(play):
     async def scenario(net):
         client = await net.connect()
