@@ -104,6 +104,10 @@ class ReplicaManager:
         self.states: list[LogDirState] = []
         self._partitions: dict[str, dict[int, Partition]] = {}
         self._by_id: dict[UUID, dict[int, Partition]] = {}
+        self.by_name_bytes: dict[bytes, dict[int, Partition]] = {}
+        """Partitions by their topic's name as it comes off the wire, for the hot path."""
+        self.by_id_bytes: dict[bytes, dict[int, Partition]] = {}
+        """Partitions by the bytes of their topic's id."""
         self._memory: MemoryHost | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._retention_due_ms = 0
@@ -293,6 +297,8 @@ class ReplicaManager:
                 self._place(topic, index, partition, image, fresh=True)
         elif isinstance(event, events.TopicDeleted):
             self._by_id.pop(event.topic_id, None)
+            self.by_id_bytes.pop(event.topic_id.bytes, None)
+            self.by_name_bytes.pop(event.name.encode(), None)
             for doomed in self._partitions.pop(event.name, {}).values():
                 host = doomed.log.host
                 if isinstance(host, LogDirectory):
@@ -329,8 +335,13 @@ class ReplicaManager:
     ) -> None:
         log = self._log_for(topic, index, image, cluster, fresh=fresh)
         partition = Partition(log, image.leader_epoch, internal=topic.internal)
-        self._partitions.setdefault(topic.name, {})[index] = partition
-        self._by_id.setdefault(topic.topic_id, {})[index] = partition
+        partitions = self._partitions.get(topic.name)
+        if partitions is None:
+            partitions = self._partitions[topic.name] = {}
+            self._by_id[topic.topic_id] = partitions
+            self.by_name_bytes[topic.name.encode()] = partitions
+            self.by_id_bytes[topic.topic_id.bytes] = partitions
+        partitions[index] = partition
 
     def _log_for(
         self, topic: TopicImage, index: int, image: PartitionImage, cluster: ClusterImage, *, fresh: bool

@@ -30,6 +30,7 @@ from logbroker.wire.messages.produce import (
     TopicProduceResponse,
 )
 from logbroker.wire.produce_reply import single_produce_reply
+from logbroker.wire.produce_request import single_produce_request
 
 if TYPE_CHECKING:
     from logbroker.broker.broker import Broker
@@ -134,52 +135,42 @@ def _fail(partition: PartitionProduceResponse, code: int, message: str | None) -
 
 def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, position: int) -> None:
     """Append everything in the request now; answer when it is durable."""
+    version = context.route.version
+    single = single_produce_request(version, frame, position)
+    if single is not None:
+        acks, timeout_ms, topic, index, records = single
+        replicas = broker.replicas
+        table = replicas.by_id_bytes if version >= TOPIC_ID_FROM else replicas.by_name_bytes
+        partitions = table.get(topic)
+        partition = partitions.get(index) if partitions is not None else None
+        if (
+            partition is not None
+            and not partition.internal
+            and acks in {1, -1}
+            and len(records) > _ATTRIBUTES_LOW_BYTE
+            and not records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK
+        ):
+            waiter = _Single(context, topic, index)
+            try:
+                if acks < 0:
+                    partition.require_isr()
+                partition.append_as_leader(
+                    records, on_done=_single_done, waiter=waiter, allow_zstd=version >= ZSTD_FROM
+                )
+            except BrokerError as error:
+                _answer_refused(context, partition, index, error)
+            else:
+                broker.produce_waits.add(context, waiter, timeout_ms)
+            return
     request: ProduceRequest = context.route.decode(frame, position)
     context.request = request
-    acks = request.acks
-    topics = request.topic_data
-    if acks in {-1, 1} and len(topics) == 1 and request.transactional_id is None:
-        topic = topics[0]
-        if len(topic.partition_data) == 1 and _append_single(broker, context, request, topic):
-            return
     _append_several(broker, context, request)
 
 
-def _append_single(
-    broker: Broker, context: RequestContext, request: ProduceRequest, topic: TopicProduceData
-) -> bool:
-    """The fast way; False where anything is out of the ordinary, and nothing has happened yet."""
-    data = topic.partition_data[0]
-    version = context.route.version
-    if version >= TOPIC_ID_FROM:
-        partitions = broker.replicas.topic_by_id(topic.topic_id)
-        name = topic.topic_id.bytes
-    else:
-        partitions = broker.replicas.topic(topic.name)
-        name = topic.name.encode()
-    partition = partitions.get(data.index) if partitions else None
-    records = data.records
-    if partition is None or records is None or len(records) <= _ATTRIBUTES_LOW_BYTE or partition.internal:
-        return False
-    if records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK:
-        return False
-    waiter = _Single(context, name, data.index)
-    try:
-        if request.acks < 0:
-            partition.require_isr()
-        partition.append_as_leader(
-            records, on_done=_single_done, waiter=waiter, allow_zstd=version >= ZSTD_FROM
-        )
-    except BrokerError as error:
-        if error.message is None and not isinstance(error, InvalidRecordError):
-            waiter._send(error.code, -1, -1, -1)
-        else:
-            response = PartitionProduceResponse(index=data.index)
-            _refuse(response, error)
-            context.respond(ProduceResponse([TopicProduceResponse(topic.name, topic.topic_id, [response])]))
-        return True
-    broker.produce_waits.add(context, waiter, request.timeout_ms)
-    return True
+def _answer_refused(context: RequestContext, partition: Partition, index: int, error: BrokerError) -> None:
+    answer = PartitionProduceResponse(index=index)
+    _refuse(answer, error)
+    context.respond(ProduceResponse([TopicProduceResponse(partition.topic, partition.topic_id, [answer])]))
 
 
 def _refuse(partition: PartitionProduceResponse, error: BrokerError) -> None:
