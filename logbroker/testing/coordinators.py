@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import ceil, inf
 from typing import Generic, TypeVar
 
 from logbroker.base.clock import ManualClock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
-from logbroker.base.timers import GRANULE_S, Timers
 from logbroker.base.types import Buffer
 from logbroker.coordination.log import AppendOutcome
 from logbroker.coordination.machine import StateMachine
@@ -28,6 +28,54 @@ from logbroker.records.builder import BatchBuilder
 from logbroker.records.iterator import decode_records
 
 M = TypeVar("M", bound=StateMachine)
+
+
+class ManualTimer:
+    """A timer of `ManualTimers`."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+        self.when = when
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Don't call back."""
+        self.callback = None
+
+
+class ManualTimers:
+    """Timers that fire when the test says so, exactly in the order of their times."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._timers: list[ManualTimer] = []
+
+    def __len__(self) -> int:
+        return sum(timer.callback is not None for timer in self._timers)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> ManualTimer:
+        """See `Timers`."""
+        timer = ManualTimer(when, callback)
+        self._timers.append(timer)
+        return timer
+
+    def next_due(self) -> float:
+        """When the next timer fires; infinity if there is none."""
+        self._timers = [timer for timer in self._timers if timer.callback is not None]
+        return min((timer.when for timer in self._timers), default=inf)
+
+    def expire_due(self) -> int:
+        """Fire what is due; returns how many timers fired."""
+        now = self._clock.monotonic()
+        due = sorted((timer for timer in self._timers if timer.when <= now), key=lambda timer: timer.when)
+        fired = 0
+        for timer in due:
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                fired += 1
+                callback()
+        return fired
 
 
 class Outcome:
@@ -155,7 +203,7 @@ class Bench(Generic[M]):
     ) -> None:
         self.topic = topic
         self.clock = ManualClock()
-        self.timers = Timers(self.clock)
+        self.timers = ManualTimers(self.clock)
         self.log = MemoryLog()
         self._deferred: list[Callable[[], None]] = []
         self._new_machine = new_machine
@@ -183,7 +231,7 @@ class Bench(Generic[M]):
         """Crash and come back, on `log` or on what survives of the present one."""
         self.log = self.log.crashed() if log is None else log
         self._deferred.clear()
-        self.timers = Timers(self.clock)
+        self.timers = ManualTimers(self.clock)
         self.services = ShardServices(self.clock, self.timers, self._deferred.append, self.services.limits)
         self.shard = Shard(self.topic, 0, self.services)
         self.load()
@@ -201,9 +249,10 @@ class Bench(Generic[M]):
             self.log.settle()
 
     def advance(self, ms: int, *, settle: bool = True) -> None:
-        """Let time pass in steps of a timer's granule, firing timers as they come due."""
-        step_ms = int(GRANULE_S * 1000)
-        for elapsed in range(0, ms, step_ms):
-            self.clock.advance(min(step_ms, ms - elapsed))
+        """Let time pass, timer by timer; without `settle`, writes stay undecided meanwhile."""
+        end_ms = self.clock.wall_ms() + ms
+        while (left_ms := end_ms - self.clock.wall_ms()) > 0:
+            due_ms = (self.timers.next_due() - self.clock.monotonic()) * 1000
+            self.clock.advance(left_ms if due_ms >= left_ms else max(ceil(due_ms), 1))
             if self.timers.expire_due() and settle:
                 self.settle()

@@ -8,11 +8,10 @@ from logbroker.base.clock import ManualClock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.base.tasks import TaskScope
-from logbroker.base.timers import Timers
 from logbroker.coordination.keys import partition_for_key
 from logbroker.coordination.runtime import RELOAD_PAUSE_S, CoordinatorRuntime
 from logbroker.coordination.shard import ShardServices, ShardState, WriteLimits
-from logbroker.testing.coordinators import MemoryLog
+from logbroker.testing.coordinators import ManualTimers, MemoryLog
 
 PARTITIONS = 5
 
@@ -22,7 +21,7 @@ class Topic:
 
     def __init__(self, machine):
         self.clock = ManualClock()
-        self.timers = Timers(self.clock)
+        self.timers = ManualTimers(self.clock)
         self.logs = [MemoryLog(instant=True) for _ in range(PARTITIONS)]
         self.offline = False
         self.failures = []
