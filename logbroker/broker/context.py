@@ -104,6 +104,7 @@ class RequestContext(Reply):
         correlation_id: The client's number for it, which the response repeats.
         client_id: What the client calls itself; None if it doesn't.
         connection: Where it came from (`closed`, `on_close`, `refuse`).
+        on_abandoned: See `Reply`: to be set by a handler that parks the request.
         started: `Clock.monotonic` when its last byte arrived.
     """
 
@@ -124,6 +125,7 @@ class RequestContext(Reply):
         self.stats = route.latency
         self.payload = None
         self.reply_bytes = 0
+        self.on_abandoned = None
         self.route = route
         self.correlation_id = correlation_id
         self.client_id = client_id

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from importlib import import_module
 from struct import Struct
 from typing import Any, Final
@@ -87,7 +87,7 @@ class Dispatcher:
             try:
                 route = self._resolve(api_key, version)
             except Exception as error:
-                _log.error("a handler can't be loaded", api=API[api_key].name, version=version, error=error)
+                self._log_fault(f"{API[api_key].name} version {version}", connection, error)
                 connection.refuse(f"the handler of {API[api_key].name} can't be loaded")
                 return True
             if route is None:
@@ -149,8 +149,14 @@ class Dispatcher:
             # At most one for each connection, as nothing behind it is dispatched before it is answered.
             self._waiting.append((context, answer))
             return
+        try:
+            self._tasks.start(self._finish(context, answer), f"request {context.route}")
+        except RuntimeError:  # the broker is going down
+            if isinstance(answer, Coroutine):
+                answer.close()
+            context.connection.abort()
+            return
         self._running += 1
-        self._tasks.start(self._finish(context, answer), f"request {context.route}")
 
     async def _finish(self, context: RequestContext, answer: Awaitable[Any]) -> None:
         try:
@@ -162,7 +168,7 @@ class Dispatcher:
             self._failed(context, error)
         finally:
             self._running -= 1
-            if self._waiting and not self._tasks.closed:
+            if self._waiting:
                 self._start(*self._waiting.popleft())
 
     # ---- what isn't a request that can be answered ----
@@ -226,7 +232,7 @@ class Dispatcher:
             code, message = error.code, error.message
         else:
             code, message = ErrorCode.UNKNOWN_SERVER_ERROR, None
-            self._log_fault(context, error)
+            self._log_fault(str(route), connection, error)
         if context.answered:
             return
         try:
@@ -243,7 +249,7 @@ class Dispatcher:
         )
         context.send_nothing()
 
-    def _log_fault(self, context: RequestContext, error: Exception) -> None:
+    def _log_fault(self, what: str, connection: ServerConnection, error: Exception) -> None:
         """Log a fault of ours: with its traceback the first time that it happens in that place, in short after that."""
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
@@ -253,14 +259,14 @@ class Dispatcher:
             self._faults.write(
                 "error",
                 "a handler failed, as before",
-                api=context.route,
-                client=context.client_address,
+                api=what,
+                client=connection.peer,
                 reason=repr(error),
                 place=place,
             )
         else:
             self._places.add(place)
-            _log.error("a handler failed", api=context.route, client=context.client_address, error=error)
+            _log.error("a handler failed", api=what, client=connection.peer, error=error)
 
     @staticmethod
     def _error_response(context: RequestContext, code: ErrorCode, message: str | None) -> Any:

@@ -7,6 +7,7 @@ may race with the real answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from logbroker.base.metrics import Histogram
@@ -28,10 +29,13 @@ class Reply:
         started: Monotonic seconds at which the last byte of the request arrived.
         stats: Counts the microseconds until the reply was written; None for requests nobody counts.
         payload: The answer, or None as long as there is none.
+        on_abandoned: May be set by who waits for something to answer it with (a long poll): called, instead of waiting
+            on, when the connection is lost first. The request then counts as answered. Without it, what the
+            request holds stays counted until somebody answers it, though nobody reads the answer.
         reply_bytes: Length of `payload`.
     """
 
-    __slots__ = ("connection", "payload", "reply_bytes", "request_bytes", "started", "stats")
+    __slots__ = ("connection", "on_abandoned", "payload", "reply_bytes", "request_bytes", "started", "stats")
 
     connection: ServerConnection
     request_bytes: int
@@ -39,6 +43,7 @@ class Reply:
     stats: Histogram | None
     payload: Payload | None
     reply_bytes: int
+    on_abandoned: Callable[[], None] | None
 
     def __init__(
         self, connection: ServerConnection, request_bytes: int, started: float, stats: Histogram | None = None
@@ -49,6 +54,7 @@ class Reply:
         self.stats = stats
         self.payload = None
         self.reply_bytes = 0
+        self.on_abandoned = None
 
     @property
     def answered(self) -> bool:

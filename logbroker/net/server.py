@@ -8,6 +8,7 @@ and `sweep` once a second, which closes what is idle, stuck or stalled (no timer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,7 +66,8 @@ class Server:
         self._dirty: list[ServerConnection] = []
         self._hand_out_scheduled = False
         self._closing_log = ClosingLog(self.now)
-        self._all_closed: asyncio.Event | None = None
+        self._all_closed = asyncio.Event()  # set while there is no connection
+        self._all_closed.set()
         self._sweep_timer = self._loop.call_later(SWEEP_PERIOD_S, self._sweep_and_again)
 
     # ---- starting and stopping ----
@@ -90,6 +92,8 @@ class Server:
     async def stop(self, timeout_s: float) -> int:
         """Accept no more, answer what is in flight, close; what takes longer than `timeout_s` is cut off.
 
+        May be called again meanwhile, with less time: both calls end then.
+
         Returns:
             How many connections were cut off.
         """
@@ -109,15 +113,8 @@ class Server:
         return len(cut_off)
 
     async def _wait_closed(self, timeout_s: float) -> None:
-        if not self.connections:
-            return
-        self._all_closed = asyncio.Event()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_closed.wait(), timeout_s)
-        except TimeoutError:
-            pass
-        finally:
-            self._all_closed = None
 
     def reconfigure(self, **changes: int) -> None:
         """Change some of the limits, named as in `ServerLimits`; those of memory and queues count from now on."""
@@ -137,6 +134,7 @@ class Server:
             reason = ""
         # A refused one is counted as well, until it is lost a moment later.
         self.connections.add(connection)
+        self._all_closed.clear()
         self._by_address[address] += 1
         if reason:
             self.counters.refused += 1
@@ -151,7 +149,7 @@ class Server:
         self._by_address[connection.address] -= 1
         if not self._by_address[connection.address]:
             del self._by_address[connection.address]
-        if not self.connections and self._all_closed is not None:
+        if not self.connections:
             self._all_closed.set()
 
     def flush_soon(self, connection: ServerConnection) -> None:

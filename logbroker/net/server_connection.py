@@ -101,11 +101,18 @@ class ServerConnection(ReceivingConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back; answers that still come are dropped."""
         self.closed = True
-        self._slots.clear()
+        slots, self._slots = self._slots, deque()
         self._drop_received()
         self.server.lost(self)
-        callbacks, self._close_callbacks = self._close_callbacks, None
-        for callback in callbacks or ():
+        callbacks = [
+            reply.on_abandoned for reply in slots if reply.on_abandoned is not None and not reply.answered
+        ]
+        for reply in slots:
+            if reply.on_abandoned is not None:
+                reply.send_nothing()
+        callbacks += self._close_callbacks or ()
+        self._close_callbacks = None
+        for callback in callbacks:
             try:
                 callback()
             except Exception as error:
@@ -175,7 +182,10 @@ class ServerConnection(ReceivingConnection):
             self.transport.abort()
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` when the connection is gone; at once if it is."""
+        """Call `callback()` when the connection is gone; at once if it is.
+
+        For what lives as long as the connection; what belongs to one request uses its `on_abandoned`.
+        """
         if self.closed:
             callback()
         elif self._close_callbacks is None:

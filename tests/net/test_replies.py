@@ -190,6 +190,41 @@ def test_answers_after_the_client_left_are_dropped(play):
     play(scenario)
 
 
+def test_a_request_whose_handler_gives_up_with_the_connection_holds_nothing(play):
+    """A parked fetch is cancelled when its client leaves; nobody will ever answer it."""
+
+    async def scenario(net):
+        client = await net.connect()
+        client.send(b"lparked", b"lproduce")
+        await net.commands.until(lambda: len(net.commands.open) == 2)
+        parked, _ = net.commands.open.pop(b"parked")
+        gone = []
+        parked.on_abandoned = lambda: gone.append(1)
+        client.close()
+        await net.until(lambda: not net.server.connections)
+        assert gone == [1]
+        assert parked.answered
+        assert net.server.budget.requests_bytes == len(b"lproduce")
+        net.commands.answer(b"produce")
+
+    play(scenario)
+
+
+def test_nothing_is_abandoned_that_was_answered(play):
+    async def scenario(net):
+        client = await net.connect()
+        client.send(b"lx", b"ly")
+        await net.commands.until(lambda: len(net.commands.open) == 2)
+        net.commands.open[b"y"][0].on_abandoned = lambda: pytest.fail("it was answered")
+        net.commands.answer(b"y")
+        client.close()
+        await net.until(lambda: not net.server.connections)
+        net.commands.answer(b"x")
+        assert net.server.budget.requests_bytes == 0
+
+    play(scenario)
+
+
 def test_a_handler_that_raises_costs_its_connection_only(play, caplog):
     async def scenario(net):
         broken, other = await net.connect(), await net.connect()

@@ -58,6 +58,22 @@ def test_what_takes_too_long_is_cut_off(play):
     play(scenario)
 
 
+def test_a_second_stop_hurries_the_first(play):
+    async def scenario(net):
+        client = await net.connect()
+        client.send(b"lx")
+        await net.commands.until(lambda: net.commands.open)
+        first = asyncio.ensure_future(net.server.stop(1000.0))
+        await net.settle()
+        assert not first.done()
+        assert await net.server.stop(0.0) == 1
+        assert await asyncio.wait_for(first, 10) == 0
+        assert await client.ended() == b""
+        net.commands.answer(b"x")
+
+    play(scenario)
+
+
 def test_a_connection_may_be_refused_twice_and_aborted(play):
     async def scenario(net):
         client = await net.connect()
