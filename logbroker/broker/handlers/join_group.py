@@ -18,14 +18,32 @@ COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE.
 
 from __future__ import annotations
 
+from typing import Final
+
 from logbroker.base.completion import Completion
 from logbroker.broker.context import RequestContext
 from logbroker.groups.service import HasGroups
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
 
 
+PROTOCOL_MAY_BE_NULL_FROM: Final = 7
+
+
 def handle(
     broker: HasGroups, context: RequestContext, request: JoinGroupRequest
 ) -> JoinGroupResponse | Completion[JoinGroupResponse]:
     """Let the group decide."""
-    return broker.groups.join(request, context.api_version, context.client_id, context.client_host)
+    answer = broker.groups.join(request, context.api_version, context.client_id, context.client_host)
+    if context.api_version >= PROTOCOL_MAY_BE_NULL_FROM:
+        return answer
+    if isinstance(answer, JoinGroupResponse):
+        return _named(answer)
+    named: Completion[JoinGroupResponse] = Completion()
+    answer.on_done(lambda response: named.set(_named(response)))
+    return named
+
+
+def _named(response: JoinGroupResponse) -> JoinGroupResponse:
+    """What has no protocol is "" to older clients, null to newer ones."""
+    response.protocol_name = response.protocol_name or ""
+    return response
