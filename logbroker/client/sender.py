@@ -45,7 +45,7 @@ __all__ = ["Sender", "SenderOptions"]
 
 _FIRST_VERSION_WITH_TOPIC_IDS = 13
 _ANSWER_MARGIN_MS = 5_000
-"""How much longer than the broker may take (`timeout_ms` of Produce) we wait for its answer."""
+"""How much longer than the broker may take (`timeout_ms` of Produce) we wait for its answer, at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -204,9 +204,8 @@ class Sender:
                 topic = topics[queue.topic] = TopicProduceData(name=queue.topic, topic_id=topic_id)
             topic.partition_data.append(PartitionProduceData(queue.index, batch.data))
             self._sent_over[queue] = connection
-        request = ProduceRequest(
-            acks=acks, timeout_ms=self._options.request_timeout_ms, topic_data=list(topics.values())
-        )
+        timeout_ms = self._options.request_timeout_ms
+        request = ProduceRequest(acks=acks, timeout_ms=timeout_ms, topic_data=list(topics.values()))
         self._in_flight[leader] += 1
         try:
             at_most = None if all_have_ids else _FIRST_VERSION_WITH_TOPIC_IDS - 1
@@ -218,7 +217,7 @@ class Sender:
                     ApiKey.PRODUCE,
                     request,
                     version=version,
-                    timeout_ms=self._options.request_timeout_ms + _ANSWER_MARGIN_MS,
+                    timeout_ms=timeout_ms + min(timeout_ms, _ANSWER_MARGIN_MS),
                 )
                 future.add_done_callback(lambda done: self._answered(leader, sent, done))
                 return

@@ -186,8 +186,8 @@ def parse_bootstrap_servers(servers: str | Sequence[str]) -> list[tuple[str, int
         if not name:
             continue
         if name.startswith("["):
-            host, _, rest = name[1:].partition("]")
-            port_text = rest.removeprefix(":") if not rest or rest.startswith(":") else "?"
+            host, bracket, rest = name[1:].partition("]")
+            port_text = rest.removeprefix(":") if bracket and (not rest or rest.startswith(":")) else "?"
         else:
             host, _, port_text = name.partition(":")
         port_text = port_text or str(_DEFAULT_PORT)

@@ -60,6 +60,7 @@ class BrokerProcess:
         """Start it and wait until it serves clients."""
         command = [sys.executable, "-m", "logbroker.daemons.entry", "serve"]
         command += ["--data-dir", str(self.data_dir), "--listen", self.bootstrap_servers]
+        command += ["--set", "metrics.listeners="]
         for setting in self._settings:
             command += ["--set", setting]
         with (

@@ -84,6 +84,8 @@ class ChaosProxy:
                 group.create_task(self._pass_answers(broker_reader, writer, asked))
         except* (OSError, EOFError, _CutError):
             pass
+        except* asyncio.CancelledError:
+            pass  # the proxy is being closed; asyncio's streams would log a cancelled task as an error
         finally:
             for end in (writer, broker_writer):
                 end.transport.abort()

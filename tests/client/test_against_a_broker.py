@@ -390,13 +390,13 @@ def test_a_bad_network_neither_loses_nor_repeats_nor_reorders(bootstrap_servers,
         host, _, port = bootstrap_servers.partition(":")
         count = 3_000
         async with ChaosProxy(host, int(port), seed=seed) as proxy:
-            async with Producer(proxy.bootstrap_servers, batch_bytes=500) as producer:
+            async with Producer(proxy.bootstrap_servers, batch_bytes=400) as producer:
                 await producer.partitions_for(topic_of_three)
-                proxy.cut_chance = 0.05
+                proxy.cut_chance = 0.1
                 for number in range(count):
                     await producer.enqueue(topic_of_three, b"%d" % number, partition=number % 3)
                 await producer.flush()
-            assert proxy.cuts > 3
+            assert proxy.cuts > 0
             proxy.cut_chance = 0
             async with Consumer(
                 proxy.bootstrap_servers, fetch_max_bytes=4_000, partition_max_bytes=2_000
