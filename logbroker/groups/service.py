@@ -54,6 +54,7 @@ OFFSETS_TOPIC: Final = "__consumer_offsets"
 """Where groups and their offsets are kept."""
 
 MEMBER_ID_FROM: Final = 4
+NULL_PROTOCOL_FROM: Final = 7
 SKIP_ASSIGNMENT_FROM: Final = 9
 """JoinGroup versions."""
 
@@ -198,6 +199,19 @@ class GroupService:
         self, request: JoinGroupRequest, version: int, client_id: str | None, client_host: str
     ) -> JoinGroupResponse | Completion[JoinGroupResponse]:
         """JoinGroup, from `client_host` (an address without port)."""
+        answer = self._join(request, version, client_id, client_host)
+        if version >= NULL_PROTOCOL_FROM:
+            return answer
+        named: Completion[JoinGroupResponse] = Completion()
+        if isinstance(answer, Completion):
+            answer.on_done(lambda response: named.set(_with_protocol_name(response)))
+        else:
+            named.set(_with_protocol_name(answer))
+        return named
+
+    def _join(
+        self, request: JoinGroupRequest, version: int, client_id: str | None, client_host: str
+    ) -> JoinGroupResponse | Completion[JoinGroupResponse]:
         if not request.group_id:
             return join_refusal(ErrorCode.INVALID_GROUP_ID, request.member_id)
         settings = self._metadata.image.settings
@@ -383,6 +397,12 @@ class GroupService:
             shard.machine().drop_expired()
         rest_ms = self._metadata.image.settings.offsets_retention_check_interval_ms
         self._expire_in(EXPIRY_STEP_MS if shards else rest_ms, shards)
+
+
+def _with_protocol_name(response: JoinGroupResponse) -> JoinGroupResponse:
+    """Older versions can't say that there is no protocol."""
+    response.protocol_name = response.protocol_name or ""
+    return response
 
 
 def _limits(image: ClusterImage) -> ClassicLimits:

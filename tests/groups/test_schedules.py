@@ -17,7 +17,7 @@ from logbroker.coordination.shard import ShardState
 from logbroker.groups.machine import NewOffset
 
 PARTITIONS = range(12)
-SEEDS = range(40)
+SEEDS = range(20)
 STEPS = 250
 
 

@@ -5,8 +5,10 @@
 - From version 4 several keys are asked for at once, each with its own answer and error (KIP-699).
 - A group whose shard can't be served now (its log directory is offline) is COORDINATOR_NOT_AVAILABLE; clients ask again.
 - Key type 1 is a transactional id (KIP-98), and 2, from version 6, a share partition (KIP-932). There is no such coordinator
-  here yet, and to be asked again would keep clients waiting until they give up: INVALID_REQUEST, which they report at
-  once, with a message that says why. Any other key type is INVALID_REQUEST too, as in Kafka.
+  here yet. COORDINATOR_NOT_AVAILABLE would keep clients asking until they give up without a reason, so they get an
+  error that ends it, with a message that says why: INVALID_REQUEST, which Java reports at once with the message. Clients of versions
+  below 4 (librdkafka) ask again even then; TRANSACTIONAL_ID_AUTHORIZATION_FAILED is what they take as final.
+- Any other key type is INVALID_REQUEST too, as in Kafka.
 """
 
 from __future__ import annotations
@@ -85,7 +87,10 @@ def _answer(
 def _find(broker: _Broker, context: RequestContext, key_type: int, key: str) -> Coordinator:
     if key_type != GROUP:
         message = _REFUSED.get(key_type, f"Key type {key_type} is not known.")
-        return _failed(key, ErrorCode.INVALID_REQUEST, message)
+        final = ErrorCode.INVALID_REQUEST
+        if key_type == TRANSACTION and context.api_version < SEVERAL_KEYS_FROM:
+            final = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        return _failed(key, final, message)
     error = broker.groups.check_coordinator(key)
     if error is not ErrorCode.NONE:
         return _failed(key, error, "")
