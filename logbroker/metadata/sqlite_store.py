@@ -160,10 +160,15 @@ class SqliteStore:
         thread = self._thread
         if thread is not None:
             await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self.release)
+
+    def release(self) -> None:
+        """Let go of the files; blocks. For a store that commits nothing (any more); otherwise `close` comes first."""
+        self._closed = True
         self._mark.close()
         if self._failure is None:
             with _explained(self.path):
-                await asyncio.to_thread(self._connection.close)
+                self._connection.close()
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
