@@ -24,6 +24,9 @@ _COMMANDS = {
     "config": LazyCommand(
         "logbroker.cli.config:config", "Settings: list them, show what is set and by what, check a file."
     ),
+    "log": LazyCommand(
+        "logbroker.cli.log:log", "Check log directories and show what is in their files, without a broker."
+    ),
     "completion": LazyCommand(
         "logbroker.cli.completion:completion", "Print the completion script for bash, zsh or fish."
     ),

@@ -29,6 +29,7 @@ from logbroker.storage.directory_identity import LOCK_NAME, read_identity
 from logbroker.storage.executor import run_to_end
 from logbroker.storage.journal_format import FILE_BLOCK, START
 from logbroker.storage.producer_state import ProducerStates
+from logbroker.storage.read_only import ReadOnlyVfs
 from logbroker.storage.recovery import DELETE_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX
 from logbroker.storage.replay import PartitionKey, Plan, chain, plan
 from logbroker.storage.segment import LOG_SUFFIX
@@ -39,7 +40,7 @@ from logbroker.storage.verify_partition import (
     finding_of,
     read_nothing,
 )
-from logbroker.storage.vfs import OsFile, OsVfs, Vfs, read_whole
+from logbroker.storage.vfs import Vfs, read_whole
 
 __all__ = ["Finding", "VerifyReport", "verify", "verify_directory"]
 
@@ -79,18 +80,8 @@ def verify(
         return _DirectoryVerifier(vfs, path, gaps_allowed=gaps_allowed, on_progress=on_progress).run()
     _require_log_directory(path)
     with _stopped(path):
-        verifier = _DirectoryVerifier(
-            _ReadOnlyVfs(), path, gaps_allowed=gaps_allowed, on_progress=on_progress
-        )
+        verifier = _DirectoryVerifier(ReadOnlyVfs(), path, gaps_allowed=gaps_allowed, on_progress=on_progress)
         return verifier.run()
-
-
-class _ReadOnlyVfs(OsVfs):
-    """The operating system's files, opened for reading only."""
-
-    def open(self, path: str, *, create: bool = False) -> OsFile:
-        """See `Vfs`."""
-        return OsFile(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def _require_log_directory(path: str) -> None:
