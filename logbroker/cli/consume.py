@@ -100,7 +100,10 @@ def consume(
     bootstrap_server: str,
     output: str,
 ) -> None:
-    """Print the records of TOPIC, up to where it ends now; with --follow, go on as they come."""
+    """Read records of a topic.
+
+    Prints what TOPIC holds up to where it ends now; with --follow, goes on as records come.
+    """
     if sum((from_beginning, offset is not None, from_timestamp is not None)) > 1:
         raise click.UsageError(
             "--from-beginning, --offset and --from-timestamp exclude each other; give one of them"
@@ -153,19 +156,19 @@ async def _consume(job: _Job) -> int:
 
 async def _position(consumer: Consumer, partitions: list[TopicPartition], job: _Job) -> None:
     """Assign the partitions and put each where reading starts."""
-    at_end = job.start == "end"
-    await consumer.assign(partitions, at="end" if at_end else "beginning")
+    positions: dict[TopicPartition, int] = {}
+    if isinstance(job.start, int):
+        if job.start < 0:
+            starts = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+            positions = {entry: max(starts[entry], ends[entry] + job.start) for entry in partitions}
+        else:
+            positions = dict.fromkeys(partitions, job.start)
+    await consumer.assign(partitions, at="end" if job.start == "end" else "beginning")
     if job.from_timestamp_ms is not None:
         consumer.seek_to_timestamp(job.from_timestamp_ms)
-    elif isinstance(job.start, int):
-        if job.start >= 0:
-            for partition in partitions:
-                consumer.seek(partition, job.start)
-        else:
-            ends = await consumer.end_offsets(partitions)
-            starts = await consumer.beginning_offsets(partitions)
-            for partition in partitions:
-                consumer.seek(partition, max(starts[partition], ends[partition] + job.start))
+    for partition, position in positions.items():
+        consumer.seek(partition, position)
 
 
 async def _follow(consumer: Consumer, job: _Job) -> int:

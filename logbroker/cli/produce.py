@@ -101,7 +101,10 @@ def produce(
     bootstrap_server: str,
     output: str,
 ) -> None:
-    """Write records to TOPIC: one per line of standard input, of --file, or one per --value."""
+    """Write records to a topic, from lines or arguments.
+
+    One record per line of standard input or of --file, or one per --value. Exits 0 once all are acknowledged.
+    """
     if values and (file or key_separator):
         raise click.UsageError("--value is a record of its own; it doesn't go with --file or --key-separator")
     if key is not None and key_separator is not None:

@@ -59,19 +59,19 @@ async def _tour(bootstrap_server: str) -> _Seen:
             if error.code != ErrorCode.TOPIC_ALREADY_EXISTS:
                 raise
             created = False
-    async with Consumer(bootstrap_server) as consumer:
-        partitions = await consumer.assign_topic(TOPIC, at="beginning")
+    async with Producer(bootstrap_server) as producer, Consumer(bootstrap_server) as consumer:
+        partitions = await consumer.partitions_of(TOPIC)
         starts = await consumer.beginning_offsets(partitions)
-        earlier_ends = await consumer.end_offsets(partitions)
-        earlier = sum(earlier_ends[partition] - starts[partition] for partition in partitions)
-        async with Producer(bootstrap_server) as producer:
-            started = time.perf_counter()
-            written = [
-                await producer.send(TOPIC, greeting.encode(), key=language.encode())
-                for language, greeting in _GREETINGS
-            ]
-            write_ms = (time.perf_counter() - started) * 1000
         ends = await consumer.end_offsets(partitions)
+        earlier = sum(ends[partition] - starts[partition] for partition in partitions)
+        started = time.perf_counter()
+        written = [
+            await producer.send(TOPIC, greeting.encode(), key=language.encode())
+            for language, greeting in _GREETINGS
+        ]
+        write_ms = (time.perf_counter() - started) * 1000
+        ends = await consumer.end_offsets(partitions)
+        await consumer.assign(partitions)
         for partition in partitions:
             consumer.seek(partition, max(starts[partition], ends[partition] - SHOWN))
         read: list[ConsumerRecord] = []

@@ -164,13 +164,13 @@ class Fetcher:
         }
         self._turn = deque(self.readers.values())
         self._recount()
-        self.pump()
+        self._pump_soon()
 
     def seek(self, partition: TopicPartition, position: int, start_from: int = OffsetSpec.LATEST) -> None:
         """Go on elsewhere; `position` -1 means where `start_from` says."""
         self.readers[partition].move(position, start_from)
         self._recount()
-        self.pump()
+        self._pump_soon()
 
     def take(self, max_records: int) -> list[ConsumerRecord]:
         """Return up to `max_records` records that are here, of as many partitions as it takes, none of a paused one.
@@ -253,6 +253,10 @@ class Fetcher:
             self._timer = None
         if wake_at < math.inf:
             self._timer = self._loop.call_at(wake_at, self.pump)
+
+    def _pump_soon(self) -> None:
+        """Pump at the end of this loop tick: whoever assigns and then seeks wants one fetch, from where he ends up."""
+        self._loop.call_soon(self.pump)
 
     def _take_from(self, reader: PartitionReader, max_records: int, taken: list[ConsumerRecord]) -> None:
         while reader.fetched and len(taken) < max_records:
