@@ -192,7 +192,6 @@ class Broker:
         """Stop accepting, answer what is in flight, checkpoint, let go. `hurry` cuts the first part short."""
         started = self._started
         if "server" in started:
-            self.fetch_waits.expire_all()
             await self._stop_server(hurry)
         if "groups" in started:
             await self.groups.stop()
@@ -210,6 +209,8 @@ class Broker:
     async def _stop_server(self, hurry: asyncio.Event) -> None:
         stopping = asyncio.ensure_future(self.server.stop(STOP_TIMEOUT_S))
         hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.sleep(0)  # from here on connections dispatch nothing more, so no fetch parks behind this
+        self.fetch_waits.expire_all()
         await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             await self.server.stop(0)

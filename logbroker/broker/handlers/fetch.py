@@ -188,7 +188,7 @@ class _Fetch:
             return waiter
         for partition in found:
             partition.log.on_advance = self._broker.wake_fetches
-        context.connection.on_close(wait.cancel)
+        context.on_abandoned = wait.cancel
         return waiter
 
     def _look_again(self) -> bool:
