@@ -311,7 +311,7 @@ def point_of(log: Log) -> Point:
     return Point(
         log.topic_id_bytes,
         log.index,
-        log.start_offset,
+        max(log.start_offset, log.announced_start),
         log.end_offset,
         [(segment.base_offset, segment.size) for segment in log.segments],
         list(log.epochs.entries),

@@ -61,6 +61,7 @@ class Log:
     __slots__ = (
         "_duplicates",
         "_refusal",
+        "announced_start",
         "config",
         "created",
         "dirty",
@@ -114,6 +115,8 @@ class Log:
         self.topic_id = topic_id
         self.topic_id_bytes = topic_id.bytes
         self.start_offset = start_offset
+        self.announced_start = start_offset
+        """Where the log will start when the journal entries that say so are durable; at least `start_offset` counts."""
         self.end_offset = end_offset
         self.durable_end = end_offset
         self.segments = segments or [Segment(path, end_offset, created_ms=host.clock.wall_ms())]

@@ -184,6 +184,8 @@ class LogDirectory:
             self.mark_dirty(log)
             on_done(ErrorCode.NONE)
 
+        # A checkpoint captured while this is on its way takes the place of the entry: it must know.
+        log.announced_start = max(log.announced_start, offset)
         base = log.segments[-1].base_offset
         self.enqueue(
             JournalItem(
@@ -223,9 +225,7 @@ class LogDirectory:
             self.executor.submit("writer", self._rename_folder_steps(log), renamed)
 
         def renamed(target: str | None, error: BaseException | None) -> None:
-            for successor in self._deleting.pop(log.path, []):
-                self.commit_path.release(successor)
-                self.mark_dirty(successor)
+            self._release_successor(log.path)
             if error is not None or target is None:
                 self._after(error, on_done)
             else:
@@ -237,6 +237,18 @@ class LogDirectory:
             self.enqueue(JournalItem(DELETE, log, -1, 0, 0, 0, 0, 0, 0, on_done=announced))
 
         self.commit_path.when_quiet(log, quiet)
+
+    def _release_successor(self, path: str) -> None:
+        """The folder's name is free: the next partition of that name may have it."""
+        waiting = self._deleting.pop(path, [])
+        if not waiting:
+            return
+        successor, *later = waiting
+        if self.logs.get((successor.topic_id_bytes, successor.index)) is not successor:
+            # Deleted while it waited: whoever came after it waits for its deletion, which would take their folder away.
+            self._deleting[path] = later
+        self.commit_path.release(successor)
+        self.mark_dirty(successor)
 
     def _after(self, error: BaseException | None, on_done: Callable[[], None]) -> None:
         if error is not None:
