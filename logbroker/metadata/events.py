@@ -301,6 +301,7 @@ def _producer_ids_reserved(draft: _Draft, event: ProducerIdsReserved) -> None:
 
 def _directory_registered(draft: _Draft, event: DirectoryRegistered) -> None:
     draft.edit("directories")[event.directory_id] = DirectoryImage(event.directory_id, event.path)
+    draft.edit("directory_partitions").setdefault(event.directory_id, 0)
 
 
 def _memory_offsets_reserved(draft: _Draft, event: MemoryOffsetsReserved) -> None:

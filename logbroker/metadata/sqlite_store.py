@@ -340,6 +340,9 @@ def _explained(path: str) -> Iterator[None]:
                 "metadata.log.dir to another directory"
             ) from error
         raise _failed(path, error) from error
+    except UnicodeDecodeError as error:
+        # Python can't read a message of SQLite's that quotes damaged names.
+        raise CorruptionError(path, 0, "SQLite finds it damaged, in a name or a text") from error
     except OSError as error:
         raise _failed(path, error) from error
 
