@@ -69,7 +69,9 @@ def test_what_is_wrong_with_a_topic_is_said(name, change, complaint, client, new
 def test_other_refusals(name, client, new_name, new_topic):
     admin = client(name)
     topic = new_topic("settled", partitions=3)
-    client("confluent").call("produce", topic=topic, records=plain(0, 1))  # it has a leader now, wherever it runs
+    client("confluent").call(
+        "produce", topic=topic, records=plain(0, 1)
+    )  # it has a leader now, wherever it runs
     with pytest.raises(ClientError, match=r"(?i)partition"):
         admin.call("create_partitions", topic=topic, total=2)
     with pytest.raises(ClientError, match=r"(?i)config|error 40"):
