@@ -1,0 +1,84 @@
+"""kill -9 under load: what the broker acknowledged is there after the next start, all of it, once, in order."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from logbroker.testing.acked import Ledger, verify
+from logbroker.testing.load import Load
+
+LIVES_PER_DIRECTORY = 10
+"""Then a new directory with other settings: reading everything back stays short, and first starts are killed too."""
+
+
+def small_ring(file_bytes, **more):
+    """A ring that wraps, and segments that roll, within a second of load."""
+    return {
+        "log.journal.file.bytes": str(file_bytes),
+        "log.journal.group.max.bytes": str(file_bytes // 2),
+        "log.direct.sync.bytes": str(file_bytes // 4),
+        "log.segment.bytes": "1048576",
+        **{name.replace("_", "."): str(value) for name, value in more.items()},
+    }
+
+
+SETTINGS = (
+    small_ring(262_144, log_checkpoint_interval_ms=200),
+    small_ring(1_048_576, log_direct_sync_bytes=4096),
+    small_ring(2_097_152, log_checkpoint_interval_ms=100, log_journal_files=2),
+    small_ring(524_288, log_open_files=16),
+    {},
+)
+
+
+def kill_again_and_again(make_broker, kills, seed):
+    rng = random.Random(seed)
+    done = records = acked = 0
+    while done < kills:
+        directory = done // LIVES_PER_DIRECTORY
+        broker = make_broker(f"data-{directory}", settings=rng.choice(SETTINGS))
+        ledger = Ledger()
+        load = Load(ledger, seed=rng.getrandbits(32))
+        broker.start()
+        load.set_up(broker.bootstrap)
+        for _ in range(min(LIVES_PER_DIRECTORY, kills - done)):
+            load.start(broker.bootstrap)
+            threading.Event().wait(rng.uniform(0.02, 1.2))
+            broker.kill()
+            load.join()
+            if rng.random() < 0.3:  # recovery is killed too
+                broker.launch()
+                threading.Event().wait(rng.uniform(0.0, 0.8))
+                broker.kill()
+            broker.start()
+            done += 1
+            load.settle(broker.bootstrap)
+            verdict = verify(broker.bootstrap, ledger)
+            where = f"seed {seed}, kill {done}, {broker.data_dir}, {broker.settings}"
+            assert not verdict.violations, (
+                f"{where}:\n" + "\n".join(verdict.violations) + f"\n{broker.log_text()}"
+            )
+            assert not ledger.errors, f"{where}: clients were answered with {dict(ledger.errors)}"
+        assert verdict.acked, "nothing was acknowledged: the load does nothing"
+        records += verdict.records
+        acked += verdict.acked
+        broker.stop()
+        broker.start()
+        again = verify(broker.bootstrap, ledger)
+        assert not again.violations, f"{where}, after a clean stop:\n" + "\n".join(again.violations)
+        broker.stop()
+    print(f"{done} kills, {records} records read back, {acked} of them acknowledged")
+
+
+@pytest.mark.timeout(300)
+def test_ten_kills(make_broker, seed):
+    kill_again_and_again(make_broker, 10, seed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_two_hundred_kills(make_broker, seed):
+    kill_again_and_again(make_broker, 200, seed)
