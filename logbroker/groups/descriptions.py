@@ -83,7 +83,7 @@ def _describe_one(runtime: CoordinatorRuntime[GroupMachine], group_id: str, vers
 
 
 def _members(group: ClassicGroup) -> list[DescribedGroupMember]:
-    """Everybody; metadata and assignment only in a stable group, where they belong together."""
+    """Everybody; metadata only in a stable group, where it is known which protocol's it is to be."""
     stable = group.state is State.STABLE
     return [
         DescribedGroupMember(
@@ -92,7 +92,7 @@ def _members(group: ClassicGroup) -> list[DescribedGroupMember]:
             member.client_id,
             member.client_host,
             member.metadata(group.protocol_name) if stable else b"",
-            member.assignment if stable else b"",
+            member.assignment,
         )
         for member in group.members.values()
     ]
