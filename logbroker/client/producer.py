@@ -49,6 +49,9 @@ MAX_REQUEST_BYTES = 1024 * 1024
 MAX_IN_FLIGHT = 5
 DELIVERY_TIMEOUT_MS = 120_000
 MAX_BLOCK_MS = 60_000
+BREATH_BYTES = 128 * 1024
+"""How much may be enqueued before the event loop gets a turn."""
+
 FAILURES_REMEMBERED = 1_000
 """How many failed batches are kept for `flush` to report."""
 
@@ -159,6 +162,7 @@ class Producer:
         self._sender: Sender | None = None
         self._topics: dict[str, _TopicState] = {}
         self._buffered_bytes = 0
+        self._bytes_since_breath = 0
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._failed: deque[ProducerBatch] = deque(maxlen=FAILURES_REMEMBERED)
         self._closed = False
@@ -300,11 +304,9 @@ class Producer:
             queues.append(PartitionQueue(topic, len(queues), sender.identity, self._options.max_in_flight))
         queue = queues[partition]
         batch = queue.open
-        is_full = False
         if batch is not None and batch.size_bytes + size > self._batch_bytes:
             queue.ready.append(batch)
             batch = None
-            is_full = True
         if batch is None:
             now = asyncio.get_running_loop().time()
             builder = BatchBuilder(codec=self._codec, level=self._level)
@@ -321,8 +323,10 @@ class Producer:
         batch.size_bytes += size
         self._buffered_bytes += size
         delivery = Delivery(batch, index, timestamp_ms)
-        if is_full:
-            # A loop that only enqueues would never let the event loop send what is full.
+        self._bytes_since_breath += size
+        if self._bytes_since_breath >= BREATH_BYTES:
+            # A loop that only enqueues would never let the event loop send anything.
+            self._bytes_since_breath = 0
             await asyncio.sleep(0)
         return delivery
 
