@@ -13,7 +13,7 @@ Loop thread only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
@@ -23,6 +23,7 @@ from logbroker.base.clock import Clock
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError
+from logbroker.base.metrics import Metric
 from logbroker.base.tasks import TaskScope
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.runtime import CoordinatorRuntime
@@ -32,6 +33,7 @@ from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Or
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
 from logbroker.groups.errors import write_error
 from logbroker.groups.machine import GroupMachine, GroupServices
+from logbroker.groups.metrics import collect
 from logbroker.groups.offset_requests import OffsetRequests
 from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.events import (
@@ -192,6 +194,10 @@ class GroupService:
         error = await asyncio.shield(self._creating)
         if error is not None:
             raise error
+
+    def collect(self) -> Iterator[Metric]:
+        """Metrics, for a registry: see `metrics.collect`."""
+        return collect(self.runtime)
 
     # ---- membership
 

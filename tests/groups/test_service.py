@@ -1,0 +1,493 @@
+"""The service that handlers call: routing, creation of the topic, metadata that changes under it, and versions' differences."""
+
+import asyncio
+import dataclasses
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+
+from logbroker.base.clock import ManualClock
+from logbroker.base.completion import Completion
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError
+from logbroker.base.metrics import Registry
+from logbroker.base.tasks import TaskScope
+from logbroker.broker.handlers import (
+    describe_groups,
+    find_coordinator,
+    heartbeat,
+    join_group,
+    leave_group,
+    list_groups,
+    offset_commit,
+    offset_fetch,
+    sync_group,
+)
+from logbroker.config.settings import Settings
+from logbroker.coordination.shard import ShardState
+from logbroker.groups.service import OFFSETS_TOPIC, GroupService
+from logbroker.metadata.controller import NewTopic, TopicToDelete
+from logbroker.metadata.events import SettingsReloaded
+from logbroker.metadata.service import MetadataService
+from logbroker.testing.coordinators import ManualTimers, MemoryLog
+from logbroker.wire.messages.describe_groups import DescribeGroupsRequest
+from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
+from logbroker.wire.messages.heartbeat import HeartbeatRequest
+from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from logbroker.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
+from logbroker.wire.messages.list_groups import ListGroupsRequest
+from logbroker.wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
+from logbroker.wire.messages.offset_fetch import (
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics,
+)
+from logbroker.wire.messages.sync_group import SyncGroupRequest
+
+DIRECTORY = UUID(int=0xD1)
+
+
+class Replicas:
+    """Logs in memory, by topic and partition."""
+
+    def __init__(self):
+        self.logs = {}
+        self.offline = False
+
+    def partition(self, topic, index):
+        if self.offline:
+            raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, "the log directory is offline")
+        return self.logs.setdefault((topic, index), MemoryLog(instant=True))
+
+
+class Stage:
+    """The service over real metadata, as the broker its handlers know."""
+
+    node_id = 7
+
+    async def open(self, directory, **settings):
+        self.settings = Settings(
+            node_id=7,
+            log_dirs=(str(directory),),
+            group_initial_rebalance_delay_ms=0,
+            **{"offsets_topic_num_partitions": 4, **settings},
+        )
+        self.clock = ManualClock()
+        self.timers = ManualTimers(self.clock)
+        self.metadata = await MetadataService.open(self.settings)
+        await self.metadata.register_directory(DIRECTORY, str(directory))
+        self.replicas = Replicas()
+        self.failures = []
+        self.tasks = TaskScope("test", on_failure=lambda what, _: self.failures.append(what))
+        self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
+        await self.groups.start()
+
+    async def close(self):
+        await self.groups.stop()
+        await self.tasks.close()
+        await self.metadata.close()
+        assert self.failures == []
+
+    def advertised(self, listener_name):
+        return {"INSIDE": ("inside.example", 9092)}[listener_name]
+
+    async def ask(self, handler, request, version):
+        context = SimpleNamespace(
+            api_version=version, client_id="c", client_host="10.0.0.7", listener_name="INSIDE"
+        )
+        answer = handler.handle(self, context, request)
+        if isinstance(answer, Completion):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            while not answer.done and self.timers.expire_due():
+                await asyncio.sleep(0)
+                self.clock.advance(10)
+            assert answer.done
+        return await answer if hasattr(answer, "__await__") else answer
+
+    async def create(self, *names, partitions=3):
+        outcomes = await self.metadata.create_topics([NewTopic(name, partitions) for name in names])
+        assert all(outcome.error is None for outcome in outcomes)
+
+    async def commit(self, offset, group="g", topic="t", partition=0, version=9):
+        request = OffsetCommitRequest(
+            group,
+            topics=[
+                OffsetCommitRequestTopic(
+                    topic, partitions=[OffsetCommitRequestPartition(partition, offset, -1, "")]
+                )
+            ],
+        )
+        response = await self.ask(offset_commit, request, version)
+        return ErrorCode(response.topics[0].partitions[0].error_code).name
+
+    async def fetch(self, group="g", topic="t", partition=0):
+        request = OffsetFetchRequest(
+            groups=[
+                OffsetFetchRequestGroup(
+                    group, topics=[OffsetFetchRequestTopics(topic, partition_indexes=[partition])]
+                )
+            ]
+        )
+        answer = (await self.ask(offset_fetch, request, 9)).groups[0]
+        return (
+            ErrorCode(answer.error_code).name
+            if answer.error_code
+            else answer.topics[0].partitions[0].committed_offset
+        )
+
+
+def on_stage(directory, play, **settings):
+    async def run():
+        stage = Stage()
+        await stage.open(directory, **settings)
+        await play(stage)
+        await stage.close()
+
+    asyncio.run(run())
+
+
+def join(group="g", member="", protocols=(("range", b"m"),), session_ms=10_000):
+    return JoinGroupRequest(
+        group,
+        session_ms,
+        20_000,
+        member,
+        None,
+        "consumer",
+        [JoinGroupRequestProtocol(n, m) for n, m in protocols],
+    )
+
+
+def test_the_first_question_creates_the_topic_once(tmp_path):
+    async def play(stage):
+        keys = FindCoordinatorRequest(key_type=0, coordinator_keys=["g", "other"])
+        one, two = await asyncio.gather(
+            stage.ask(find_coordinator, keys, 6),
+            stage.ask(find_coordinator, FindCoordinatorRequest(key="g"), 3),
+        )
+        for found in (*one.coordinators, two):
+            assert (found.error_code, found.node_id, found.host, found.port) == (0, 7, "inside.example", 9092)
+        topic = stage.metadata.image.topic(OFFSETS_TOPIC)
+        assert len(topic.partitions) == 4
+        assert topic.config.cleanup_policy == {"compact"}
+        assert topic.config.compression_type == "producer"
+        assert topic.config.segment_bytes == stage.settings.offsets_topic_segment_bytes
+        assert topic.internal
+        assert stage.groups.runtime.partition_count == 4
+
+    on_stage(tmp_path, play)
+
+
+def test_a_topic_that_cannot_be_created_is_asked_for_again(tmp_path):
+    async def play(stage):
+        stage.metadata.directory_failed(DIRECTORY)
+        keys = FindCoordinatorRequest(key_type=0, coordinator_keys=["g"])
+        found = (await stage.ask(find_coordinator, keys, 6)).coordinators[0]
+        assert (found.error_code, found.node_id, found.port) == (ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, -1)
+        await stage.metadata.register_directory(DIRECTORY, str(tmp_path))
+        found = (await stage.ask(find_coordinator, keys, 6)).coordinators[0]
+        assert found.error_code == 0
+
+    on_stage(tmp_path, play)
+
+
+@pytest.mark.parametrize(
+    ("key_type", "version", "code"),
+    [
+        (1, 6, "INVALID_REQUEST"),
+        (1, 2, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
+        (2, 6, "INVALID_REQUEST"),
+        (9, 6, "INVALID_REQUEST"),
+        (9, 1, "INVALID_REQUEST"),
+    ],
+)
+def test_other_coordinators_are_refused_with_a_reason(tmp_path, key_type, version, code):
+    async def play(stage):
+        request = FindCoordinatorRequest(key="x", key_type=key_type, coordinator_keys=["x"])
+        response = await stage.ask(find_coordinator, request, version)
+        answer = response.coordinators[0] if version >= 4 else response
+        assert ErrorCode(answer.error_code).name == code
+        assert answer.error_message
+        assert answer.node_id == -1
+        assert stage.metadata.image.topic(OFFSETS_TOPIC) is None
+
+    on_stage(tmp_path, play)
+
+
+def test_without_the_topic_nobody_coordinates(tmp_path):
+    async def play(stage):
+        elsewhere = ErrorCode.NOT_COORDINATOR
+        await stage.create("t")
+        assert (await stage.ask(join_group, join(), 9)).error_code == elsewhere
+        assert (await stage.ask(sync_group, SyncGroupRequest("g", 1, "m"), 4)).error_code == elsewhere
+        assert (await stage.ask(heartbeat, HeartbeatRequest("g", 1, "m"), 4)).error_code == elsewhere
+        assert (await stage.ask(leave_group, LeaveGroupRequest("g", "m"), 2)).error_code == elsewhere
+        assert await stage.commit(5) == "NOT_COORDINATOR"
+        assert await stage.fetch() == "NOT_COORDINATOR"
+        described = await stage.ask(describe_groups, DescribeGroupsRequest(["g"]), 6)
+        assert described.groups[0].error_code == elsewhere
+        listed = await stage.ask(list_groups, ListGroupsRequest(), 5)
+        assert (listed.error_code, listed.groups) == (0, [])
+        named = [OffsetFetchRequestTopic("t", [0, 1])]
+        old = await stage.ask(offset_fetch, OffsetFetchRequest("g", named), 1)
+        assert [p.error_code for p in old.topics[0].partitions] == [elsewhere, elsewhere]
+        newer = await stage.ask(offset_fetch, OffsetFetchRequest("g", named), 2)
+        assert (newer.error_code, newer.topics) == (elsewhere, [])
+
+    on_stage(tmp_path, play)
+
+
+def test_while_a_shard_loads_only_heartbeats_are_fine(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        assert await stage.commit(5) == "NONE"
+        runtime = stage.groups.runtime
+        index = runtime.partition_of("g")
+        runtime.resign([index])
+        runtime.lead([index])
+        assert runtime.shard(index).state is ShardState.LOADING
+        loading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+        assert heartbeat.handle(stage, None, HeartbeatRequest("g", 1, "m")).error_code == 0
+        assert list_groups.handle(stage, None, ListGroupsRequest()).error_code == loading
+        context = SimpleNamespace(api_version=9, client_id="c", client_host="h", listener_name="INSIDE")
+        assert join_group.handle(stage, context, join()).error_code == loading
+        answer = offset_fetch.handle(
+            stage, context, OffsetFetchRequest(groups=[OffsetFetchRequestGroup("g")])
+        )
+        assert answer.groups[0].error_code == loading
+        found = find_coordinator.handle(stage, context, FindCoordinatorRequest(coordinator_keys=["g"]))
+        assert found.coordinators[0].error_code == 0
+        await runtime.wait_loaded()
+        assert await stage.fetch() == 5
+
+    on_stage(tmp_path, play)
+
+
+def test_a_failed_shard_is_not_available_to_find(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        index = stage.groups.runtime.partition_of("g")
+        log = stage.replicas.partition(OFFSETS_TOPIC, index)
+        log.instant = False
+        stage.replicas.offline = True
+        pending = asyncio.ensure_future(_commit_later(stage))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        log.fail()
+        assert await pending == ErrorCode.NOT_COORDINATOR
+        found = await stage.ask(find_coordinator, FindCoordinatorRequest(coordinator_keys=["g"]), 6)
+        assert found.coordinators[0].error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+        stage.replicas.offline = False
+        stage.clock.advance(1000)
+        stage.timers.expire_due()
+        await stage.groups.runtime.wait_loaded()
+        found = await stage.ask(find_coordinator, FindCoordinatorRequest(coordinator_keys=["g"]), 6)
+        assert found.coordinators[0].error_code == 0
+
+    on_stage(tmp_path, play)
+
+
+async def _commit_later(stage):
+    request = OffsetCommitRequest(
+        "g", topics=[OffsetCommitRequestTopic("t", partitions=[OffsetCommitRequestPartition(0, 5, -1, "")])]
+    )
+    response = await stage.groups.commit(request, 9)
+    return response.topics[0].partitions[0].error_code
+
+
+def test_a_commit_that_is_not_durable_in_time_says_so(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        log = stage.replicas.partition(OFFSETS_TOPIC, stage.groups.runtime.partition_of("g"))
+        log.instant = False
+        pending = asyncio.ensure_future(_commit_later(stage))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        stage.clock.advance(5000)
+        stage.timers.expire_due()
+        assert await pending == ErrorCode.COORDINATOR_NOT_AVAILABLE
+        log.settle()
+        assert await stage.fetch() == 5
+
+    on_stage(tmp_path, play, offsets_commit_timeout_ms=5000)
+
+
+def test_a_commit_beyond_a_batch_says_so(tmp_path):
+    async def play(stage):
+        await stage.create("t", partitions=100)
+        await stage.groups.ensure_topic()
+        partitions = [OffsetCommitRequestPartition(p, 5, -1, "x" * 100) for p in range(100)]
+        request = OffsetCommitRequest("g", topics=[OffsetCommitRequestTopic("t", partitions=partitions)])
+        response = await stage.ask(offset_commit, request, 9)
+        codes = {p.error_code for p in response.topics[0].partitions}
+        assert codes == {ErrorCode.INVALID_COMMIT_OFFSET_SIZE}
+        assert await stage.fetch() == -1
+
+    on_stage(tmp_path, play, message_max_bytes=4096)
+
+
+def test_offsets_go_with_their_topic_and_do_not_come_back(tmp_path):
+    async def play(stage):
+        await stage.create("t", "u")
+        await stage.groups.ensure_topic()
+        for group in ("g", "h", "i", "j", "k"):
+            assert await stage.commit(5, group) == "NONE"
+            assert await stage.commit(6, group, "u") == "NONE"
+        await stage.metadata.delete_topics([TopicToDelete("t")])
+        await asyncio.sleep(0)
+        assert await stage.commit(9) == "UNKNOWN_TOPIC_OR_PARTITION"
+        await stage.create("t")
+        assert [await stage.fetch(group) for group in "ghijk"] == [-1] * 5
+        assert [await stage.fetch(group, "u") for group in "ghijk"] == [6] * 5
+        stage.groups.runtime.resign_all()
+        stage.groups.runtime.lead(range(4))
+        await stage.groups.runtime.wait_loaded()
+        assert [await stage.fetch(group) for group in "ghijk"] == [-1] * 5
+
+    on_stage(tmp_path, play)
+
+
+def test_the_topic_of_groups_can_go_and_come(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        assert await stage.commit(5) == "NONE"
+        await stage.metadata.delete_topics([TopicToDelete(OFFSETS_TOPIC)])
+        assert await stage.fetch() == "NOT_COORDINATOR"
+        stage.replicas.logs.clear()
+        await stage.groups.ensure_topic()
+        assert await stage.fetch() == -1
+
+    on_stage(tmp_path, play)
+
+
+def test_a_restarted_service_finds_its_groups(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        assert await stage.commit(5) == "NONE"
+        await stage.groups.stop()
+        stage.groups = GroupService(stage.metadata, stage.replicas, stage.clock, stage.timers, stage.tasks)
+        await stage.groups.start()
+        await stage.groups.runtime.wait_loaded()
+        assert await stage.fetch() == 5
+        assert stage.groups.runtime.partition_count == 4
+
+    on_stage(tmp_path, play)
+
+
+def test_settings_are_followed_while_running(tmp_path):
+    async def play(stage):
+        assert stage.groups._protocol.limits.max_size == stage.settings.group_max_size
+        smaller = Settings(node_id=7, log_dirs=stage.settings.log_dirs, group_max_size=3)
+        image = dataclasses.replace(stage.metadata.image, settings=smaller)
+        stage.groups.on_event(SettingsReloaded(smaller, None), image)
+        assert stage.groups._protocol.limits.max_size == 3
+
+    on_stage(tmp_path, play)
+
+
+def test_session_bounds_and_versions_of_join(tmp_path):
+    async def play(stage):
+        await stage.groups.ensure_topic()
+        short, long = join(session_ms=5999), join(session_ms=1_800_001)
+        for request in (short, long):
+            response = await stage.ask(join_group, request, 9)
+            assert response.error_code == ErrorCode.INVALID_SESSION_TIMEOUT
+        for version in (0, 3, 6):
+            assert (await stage.ask(join_group, join(""), version)).protocol_name == ""
+            assert (await stage.ask(join_group, join(member="x"), version)).protocol_name == ""
+        assert (await stage.ask(join_group, join(member="x"), 7)).protocol_name is None
+        joined = await stage.ask(join_group, join("old"), 0)
+        member = stage.groups.runtime.machine_for("old").groups["old"].members[joined.member_id]
+        assert member.rebalance_timeout_ms == member.session_timeout_ms == 10_000
+        assert (member.client_id, member.client_host) == ("c", "/10.0.0.7")
+
+    on_stage(tmp_path, play)
+
+
+def test_leaving_is_answered_when_the_empty_group_is_on_record(tmp_path):
+    async def play(stage):
+        await stage.groups.ensure_topic()
+        joined = await stage.ask(join_group, join(), 3)
+        log = stage.replicas.partition(OFFSETS_TOPIC, stage.groups.runtime.partition_of("g"))
+        log.instant = False
+        request = LeaveGroupRequest("g", members=[MemberIdentity(joined.member_id), MemberIdentity("x")])
+        answer = stage.groups.leave(request, 5)
+        await asyncio.sleep(0)
+        assert not answer.done
+        log.settle()
+        assert [m.error_code for m in (await answer).members] == [0, ErrorCode.UNKNOWN_MEMBER_ID]
+        await stage.ask(join_group, join(), 3)
+
+    on_stage(tmp_path, play)
+
+
+def test_expired_offsets_are_looked_for_shard_by_shard(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        groups = [f"g{n}" for n in range(20)]
+        for group in groups:
+            assert await stage.commit(5, group) == "NONE"
+        stage.clock.advance(60_000)
+        for _ in range(10):
+            stage.timers.expire_due()
+            stage.clock.advance(30)
+            await asyncio.sleep(0)
+        assert [await stage.fetch(group) for group in groups] == [-1] * 20
+        assert (await stage.ask(list_groups, ListGroupsRequest(), 5)).groups == []
+
+    on_stage(tmp_path, play, offsets_retention_minutes=1, offsets_retention_check_interval_ms=60_000)
+
+
+def test_errors_for_whole_requests_reach_every_part():
+    context = SimpleNamespace(api_version=9)
+    code, text = ErrorCode.UNKNOWN_SERVER_ERROR, "a fault"
+    request = OffsetCommitRequest(
+        "g", topics=[OffsetCommitRequestTopic("t", partitions=[OffsetCommitRequestPartition(3)])]
+    )
+    response = offset_commit.failure(context, request, code, text)
+    assert response.topics[0].partitions[0].error_code == code
+    response = offset_fetch.failure(
+        context, OffsetFetchRequest(groups=[OffsetFetchRequestGroup("g")]), code, text
+    )
+    assert response.groups[0].error_code == code
+    response = offset_fetch.failure(SimpleNamespace(api_version=2), OffsetFetchRequest("g"), code, text)
+    assert response.error_code == code
+    response = describe_groups.failure(context, DescribeGroupsRequest(["g", "h"]), code, text)
+    assert [(g.group_id, g.error_code) for g in response.groups] == [("g", code), ("h", code)]
+
+
+def test_metrics(tmp_path):
+    async def play(stage):
+        await stage.create("t")
+        await stage.groups.ensure_topic()
+        await stage.commit(5)
+        await stage.ask(join_group, join("member's"), 3)
+        registry = Registry()
+        registry.register(stage.groups.collect)
+        text = "".join([piece async for piece in _pieces(registry)])
+        assert 'logbroker_groups{state="Empty"} 1' in text
+        assert 'logbroker_groups{state="CompletingRebalance"} 1' in text
+        assert "logbroker_group_members 1" in text
+        assert "logbroker_group_offsets 1" in text
+        assert 'logbroker_coordinator_shards{topic="__consumer_offsets",state="active"} 4' in text
+        assert 'logbroker_coordinator_pending_writes{topic="__consumer_offsets"} 0' in text
+
+    on_stage(tmp_path, play)
+
+
+async def _pieces(registry):
+    for piece in registry.render():
+        yield piece if isinstance(piece, str) else piece.decode()
