@@ -22,6 +22,7 @@ from logbroker.base.errors import CorruptionError
 from logbroker.base.types import Buffer
 from logbroker.records.batch import HEADER_SIZE, LOG_OVERHEAD, BatchHeader, parse_header
 from logbroker.storage.append import JournalItem
+from logbroker.storage.damage import DamagedRanges, intact_bytes
 from logbroker.storage.executor import Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY, MapCache, SparseIndex
@@ -99,6 +100,7 @@ class Segment:
         "_index_entries_max",
         "base_offset",
         "created_ms",
+        "damage",
         "dropped",
         "first_timestamp",
         "index",
@@ -136,6 +138,8 @@ class Segment:
         self.created_ms = created_ms
         self.name_durable = size > 0
         self.sealed = False
+        self.damage: DamagedRanges = ()
+        """Bytes that the scrubber found damaged; they aren't served."""
         self.dropped = False
         """Retention or deletion took it: its files may be gone at any moment."""
         self.roll_at = 0
@@ -314,6 +318,8 @@ class Segment:
 
     def read(self, position: int, size: int, reader: Reader) -> list[Buffer]:
         """`size` bytes from `position` (a batch boundary) on, from file and tail, without copying the tail."""
+        if self.damage:
+            size = intact_bytes(self.path, self.damage, position, size)
         parts: list[Buffer] = []
         tail = self.tail
         if not tail or position < tail[0].position:

@@ -16,7 +16,12 @@ class StorageStats:
         "direct_bytes",
         "disk_errors",
         "journal_bytes",
-        "records_scrubbed",
+        "scrub_findings",
+        "scrub_last_pass_ms",
+        "scrub_pass_bytes",
+        "scrub_pass_done_bytes",
+        "scrubbed_bytes",
+        "scrubbed_segments",
         "segment_syncs",
         "writebacks",
     )
@@ -31,4 +36,12 @@ class StorageStats:
         self.segment_syncs = 0
         self.writebacks = 0
         self.disk_errors = 0
-        self.records_scrubbed = 0
+        self.scrubbed_bytes = 0
+        self.scrubbed_segments = 0
+        self.scrub_findings = 0
+        """Damaged places that the scrubber found, each time it found them."""
+        self.scrub_pass_bytes = 0
+        """Bytes that the scrubber's present pass has to read; `scrub_pass_done_bytes` of them it has read."""
+        self.scrub_pass_done_bytes = 0
+        self.scrub_last_pass_ms = 0
+        """When it last was through with everything, ms since the epoch; 0: never."""
