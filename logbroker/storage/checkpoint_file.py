@@ -6,8 +6,8 @@
     point count u32, then the points
 
 A *point* is one partition: topic id and index, log start and end offset, its segments (base offset and bytes of each: a file that is
-missing or short can't go unnoticed), the epoch list, the producers' state as `ProducerStates.encode` gives it, and, of a partition
-that recovery refused, why. Everything is published in one atomic replacement, after
+missing or short can't go unnoticed), the epoch list, the producers' state as `ProducerStates.encode` gives it, whether the topic is
+acknowledged from the page cache, and, of a partition that recovery refused, why. Everything is published in one atomic replacement, after
 the segments, indexes and names it speaks of were synced, so a reader never sees half of a checkpoint.
 
 An unreadable checkpoint refuses the directory: it never reads as "nothing is durable". A directory is born with an empty one.
@@ -31,7 +31,8 @@ CLEAN = 1
 
 _HEADER = struct.Struct(">4sHHI")
 _BODY = struct.Struct(">QQQI")
-_POINT = struct.Struct(">16siqqIIIH")
+_POINT = struct.Struct(">16siqqIIIHB")
+_REFUSED_MAX_BYTES = 1000
 _EPOCH = struct.Struct(">iq")
 _SEGMENT = struct.Struct(">qI")
 
@@ -49,6 +50,8 @@ class Point(NamedTuple):
     producers: bytes
     refused: str = ""
     """Why recovery refused the partition: durable bytes of it are damaged."""
+    page_cache: bool = False
+    """The topic is acknowledged from the page cache: batches behind the end may be promises to whoever survives a kill."""
 
     @property
     def segment_base(self) -> int:
@@ -73,7 +76,7 @@ class Checkpoint(NamedTuple):
 
 def encode_point(point: Point) -> bytes:
     """The bytes of one point."""
-    refused = point.refused.encode()
+    refused = point.refused.encode()[:_REFUSED_MAX_BYTES].decode(errors="ignore").encode()
     head = _POINT.pack(
         point.topic_id,
         point.partition,
@@ -83,6 +86,7 @@ def encode_point(point: Point) -> bytes:
         len(point.epochs),
         len(point.producers),
         len(refused),
+        point.page_cache,
     )
     segments = [_SEGMENT.pack(*segment) for segment in point.segments]
     epochs = [_EPOCH.pack(*epoch) for epoch in point.epochs]
@@ -90,9 +94,17 @@ def encode_point(point: Point) -> bytes:
 
 
 def _decode_point(data: bytes, at: int) -> tuple[Point, int]:
-    topic_id, partition, start, end, segment_count, epoch_count, producer_bytes, refused_bytes = (
-        _POINT.unpack_from(data, at)
-    )
+    (
+        topic_id,
+        partition,
+        start,
+        end,
+        segment_count,
+        epoch_count,
+        producer_bytes,
+        refused_bytes,
+        page_cache,
+    ) = _POINT.unpack_from(data, at)
     at += _POINT.size
     segments = [_SEGMENT.unpack_from(data, at + i * _SEGMENT.size) for i in range(segment_count)]
     at += segment_count * _SEGMENT.size
@@ -102,7 +114,10 @@ def _decode_point(data: bytes, at: int) -> tuple[Point, int]:
     at += producer_bytes
     refused = data[at : at + refused_bytes].decode()
     at += refused_bytes
-    return Point(topic_id, partition, start, end, segments, epochs, producers, refused), at
+    point = Point(
+        topic_id, partition, start, end, segments, epochs, producers, refused, page_cache=bool(page_cache)
+    )
+    return point, at
 
 
 def encode(generation: int, salt: int, sequence: int, points: list[bytes], *, clean: bool) -> bytes:

@@ -5,24 +5,28 @@ large writes instead of one an append.
 
 A *checkpoint* makes segments durable so that the journal's ring can be used again:
 
-1. capture (loop, one instant): the journal's next sequence S first, then of every dirty partition its tail, its end, its
-   producers' state. Whatever is journaled later has a sequence of S or more.
+1. capture (loop, one instant): S, the sequence below which the loop has heard of every commit, and of every dirty partition its
+   tail, its end, its producers' state. Whatever these don't show yet has a sequence of S or more.
 2. write (lane `writer`): folders, tails, index entries.
 3. sync (lanes `sync-N`): every file with unsynced bytes; then the names (lane `writer`): partition folders, log directory.
 4. publish (lane `writer`): the checkpoint file, atomically, last.
 5. recycle (loop): ring files below S are free.
 
 A crash between any two steps leaves the old checkpoint and the whole ring it needs. Any error takes the directory offline.
+A truncation takes turns with both (`exclusively`): nothing that was captured before it may be written or believed after it.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Point, encode_point
 from logbroker.storage.executor import Steps
+from logbroker.storage.producer_state import ProducerEntry, encode_entries
 from logbroker.storage.segment import Segment, WriteJob
 from logbroker.storage.vfs import write_unsynced
 
@@ -32,31 +36,37 @@ if TYPE_CHECKING:
 
 SYNC_LANES = 4
 
+PartitionKey = tuple[bytes, int]
+RawPoint = tuple[Point, dict[int, ProducerEntry]]
+"""A point whose producers are not encoded yet: both as they were at one instant; any thread may encode them."""
+
 
 class _Capture:
     """What one checkpoint carries from step to step."""
 
     __slots__ = (
         "clean",
-        "data",
         "error",
         "folders",
+        "generation",
         "jobs",
         "lanes_left",
         "logs",
+        "points",
         "sequence",
         "started",
         "syncs",
     )
 
-    def __init__(self, sequence: int, *, clean: bool) -> None:
+    def __init__(self, sequence: int, generation: tuple[int, int], *, clean: bool) -> None:
         self.sequence = sequence
+        self.generation = generation
         self.clean = clean
+        self.points: dict[PartitionKey, bytes | RawPoint] = {}
         self.logs: list[Log] = []
         self.jobs: list[WriteJob] = []
         self.folders: list[Log] = []
         self.syncs: list[tuple[Segment, int]] = []
-        self.data = b""
         self.lanes_left = 0
         self.error: BaseException | None = None
         self.started = time.perf_counter()
@@ -74,23 +84,52 @@ class Checkpointer:
         self._checkpoint_bytes = checkpoint_bytes
         self.dirty: dict[Log, None] = {}
         """Partitions that changed since they were last captured."""
-        self.points: dict[tuple[bytes, int], bytes] = {}
-        """The encoded point of every partition, as of its last capture."""
+        self.points: dict[PartitionKey, bytes | RawPoint] = {}
+        """The point of every partition as of its last capture; encoded once it was published."""
         self.tail_bytes = 0
         self.bytes_since = 0
         self.running = False
         self._writing_back = False
         self._last_ms = directory.clock.wall_ms()
         self._wanted = False
+        self._exclusive: deque[Callable[[], None]] = deque()
+        self._locked = False
 
     # When
+
+    def exclusively(self, work: Callable[[], None]) -> None:
+        """Call `work` when no checkpoint or write-back runs; none begins until it calls `release`."""
+        self._exclusive.append(work)
+        self._next()
+
+    def release(self) -> None:
+        """What `exclusively` began is done."""
+        self._locked = False
+        self._next()
+
+    def _next(self) -> None:
+        if self.running or self._writing_back or self._locked:
+            return
+        if self._exclusive:
+            self._locked = True
+            self._exclusive.popleft()()
+        elif self._wanted:
+            self.start(clean=self._closing)
+
+    @property
+    def _closing(self) -> bool:
+        return self._directory.closing
+
+    def close(self) -> None:
+        """Nothing is under way any more: publish a last checkpoint, marked clean, then tell the directory."""
+        self.start(clean=True)
 
     def appended(self, size_bytes: int, *, in_tail: bool) -> None:
         """Note appended bytes, and start what they make due."""
         self.bytes_since += size_bytes
         if in_tail:
             self.tail_bytes += size_bytes
-        if self.running or self._writing_back:
+        if self.running or self._writing_back or self._locked:
             return
         if self.bytes_since >= self._checkpoint_bytes:
             self.start()
@@ -141,8 +180,7 @@ class Checkpointer:
         self._directory.stats.writebacks += 1
         for job in jobs:
             self._directory.written(job)
-        if self._wanted:
-            self.start()
+        self._next()
 
     def _write_steps(self, folders: list[Log], jobs: list[WriteJob]) -> Steps[None]:
         directory = self._directory
@@ -158,7 +196,7 @@ class Checkpointer:
         directory = self._directory
         if directory.offline_reason is not None:
             return
-        if self.running or self._writing_back:
+        if self.running or self._writing_back or self._locked:
             self._wanted = True
             return
         self._wanted = False
@@ -172,7 +210,7 @@ class Checkpointer:
 
     def _capture(self, *, clean: bool) -> _Capture:
         directory = self._directory
-        capture = _Capture(directory.journal.sequence, clean=clean)
+        capture = _Capture(directory.journal.settled, directory.journal.generation, clean=clean)
         self._last_ms = directory.clock.wall_ms()
         self.bytes_since = 0
         for log in self.dirty:
@@ -186,12 +224,9 @@ class Checkpointer:
                     capture.jobs.append(job)
                 if segment.synced < segment.size or (segment.size and not segment.name_durable):
                     capture.syncs.append((segment, segment.size))
-            self.points[(log.topic_id_bytes, log.index)] = encode_point(point_of(log))
+            self.points[(log.topic_id_bytes, log.index)] = (point_of(log), log.producers.capture())
         self.dirty = {}
-        generation, salt = directory.journal.generation
-        capture.data = checkpoint_file.encode(
-            generation, salt, capture.sequence, list(self.points.values()), clean=clean
-        )
+        capture.points = self.points.copy()
         return capture
 
     def _sync(self, capture: _Capture, error: BaseException | None) -> None:
@@ -274,11 +309,17 @@ class Checkpointer:
             vfs.sync_dir(directory.path)
             yield
         for log in capture.logs:
-            if log.epochs.shown != log.epochs.latest and vfs.exists(log.path):
+            if log.epochs.shown != log.epochs.latest and not log.deleted and vfs.exists(log.path):
                 write_unsynced(vfs, f"{log.path}/leader-epoch-checkpoint", log.epochs.text())
                 log.epochs.shown = log.epochs.latest
                 yield
-        checkpoint_file.write(vfs, directory.path, capture.data)
+        for key, point in capture.points.items():
+            if not isinstance(point, bytes):
+                capture.points[key] = encode_raw_point(point)
+        generation, salt = capture.generation
+        encoded = [point for point in capture.points.values() if isinstance(point, bytes)]
+        data = checkpoint_file.encode(generation, salt, capture.sequence, encoded, clean=capture.clean)
+        checkpoint_file.write(vfs, directory.path, data)
 
     def _finish(self, capture: _Capture, error: BaseException | None) -> None:
         self.running = False
@@ -297,24 +338,36 @@ class Checkpointer:
         stats = directory.stats
         stats.checkpoints += 1
         stats.checkpoint_us.observe(int((time.perf_counter() - capture.started) * 1e6))
+        for log in capture.logs:  # no need to keep the producers twice, nor to encode them again
+            key = (log.topic_id_bytes, log.index)
+            encoded = capture.points[key]
+            if isinstance(encoded, bytes) and not log.dirty and key in self.points:
+                self.points[key] = encoded
         directory.journal.recycle(capture.sequence)
-        if self._wanted or directory.journal.blocked:
-            self.start(clean=directory.closing)
-        elif directory.closing and not self.dirty and not capture.clean:
-            self.start(clean=True)
-        elif capture.clean:
+        self._wanted = self._wanted or directory.journal.blocked
+        if capture.clean and not self.dirty and not self._wanted and not self._exclusive:
             directory.closed_cleanly()
+        else:
+            self._next()
+            directory.settle()
 
 
 def point_of(log: Log) -> Point:
-    """The point a checkpoint publishes for a log as it is now."""
+    """The point a checkpoint publishes for a log as it is now, but for the producers."""
     return Point(
         log.topic_id_bytes,
         log.index,
-        max(log.start_offset, log.announced_start),
+        log.start_offset,
         log.end_offset,
         [(segment.base_offset, segment.size) for segment in log.segments],
         list(log.epochs.entries),
-        log.producers.encode(),
+        b"",
         log.refused,
+        page_cache=log.page_cache,
     )
+
+
+def encode_raw_point(raw: RawPoint) -> bytes:
+    """The bytes of a captured point; any thread."""
+    point, producers = raw
+    return encode_point(point._replace(producers=encode_entries(producers)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from logbroker.base.types import Buffer
 from logbroker.storage.checkpoint_file import Point
-from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, TRUNCATE, Entry
+from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, Entry
 from logbroker.storage.replay import Plan
 from logbroker.storage.segment_check import ReadAt
 
@@ -33,15 +33,6 @@ class Run:
         """Go on with `batch`."""
         self.batches.append(batch)
         self.end += len(batch)
-
-    def until(self, position: int) -> Run:
-        """The whole batches of it that end at or before `position`."""
-        kept = Run(self.start, self.start, [])
-        for batch in self.batches:
-            if kept.end + len(batch) > position:
-                break
-            kept.add(batch)
-        return kept
 
 
 @dataclass(slots=True)
@@ -65,14 +56,6 @@ class SegmentClaim:
         else:
             self.runs.append(Run(position, position + len(batch), [batch]))
         self.size_bytes = max(self.size_bytes, position + len(batch))
-
-    def cut(self, position: int) -> None:
-        """Recovery will cut the file here."""
-        self.size_bytes = min(self.size_bytes, position)
-        self.durable_bytes = min(self.durable_bytes, position)
-        self.checkpointed_bytes = min(self.checkpointed_bytes, position)
-        self.sealed = False
-        self.runs = [run.until(position) for run in self.runs if run.start < position]
 
     def reader(self, read: ReadAt) -> ReadAt:
         """`read`, with the runs laid over what it gives."""
@@ -112,29 +95,31 @@ class PartitionClaim:
 
 def claim_of(point: Point | None, plan: Plan | None, file_bytes: Mapping[int, int]) -> PartitionClaim:
     """Combine a partition's point and plan; `file_bytes` are the sizes of its `.log` files, by base offset."""
-    start = max(point.start_offset if point else 0, plan.start if plan else 0)
-    end = point.end_offset if point else 0
-    claim = PartitionClaim(start, end, [], end, list(point.epochs) if point else [])
+    plan = plan or Plan(point)
+    start = plan.start
+    epochs = [
+        (epoch, first)
+        for epoch, first in (point.epochs if point else [])
+        if plan.cut is None or first < plan.cut
+    ]
+    claim = PartitionClaim(start, plan.covered, [], plan.covered, epochs)
     segments: dict[int, SegmentClaim] = {}
-    known = point.segments if point else []
-    for at, (base, size) in enumerate(known):
-        sealed = at + 1 < len(known)
-        segments[base] = SegmentClaim(base, size, size, size, sealed)
-    if plan is not None:
-        for piece in plan.pieces:
-            _fold(claim, segments, piece.entry, piece.payload, file_bytes)
-        if plan.end is not None:
-            claim.end_offset = plan.end if plan.truncated else max(claim.end_offset, plan.end)
-    claim.end_offset = max(claim.end_offset, start)
+    last = max(plan.sizes, default=-1)
+    for base, size in plan.sizes.items():
+        segments[base] = SegmentClaim(base, size, size, size, base != last)
+    for piece in plan.pieces:
+        if not plan.is_dead(piece.entry.segment_base, present=piece.entry.segment_base in file_bytes):
+            _fold(segments, piece.entry, piece.payload, file_bytes)
+    claim.end_offset = max(claim.end_offset, plan.end or 0, start)
     bases = sorted(segments)
     for base, following in zip(bases, [*bases[1:], None], strict=True):
-        if following is None or following > start:
+        dead = plan.is_dead(base, present=base in file_bytes)
+        if not dead and (following is None or following > start):
             claim.segments.append(segments[base])
     return claim
 
 
 def _fold(
-    claim: PartitionClaim,
     segments: dict[int, SegmentClaim],
     entry: Entry,
     payload: memoryview | None,
@@ -148,14 +133,6 @@ def _fold(
         segment = segments.setdefault(entry.segment_base, SegmentClaim(entry.segment_base))
         segment.size_bytes = max(segment.size_bytes, entry.position + entry.length)
         segment.durable_bytes = max(segment.durable_bytes, entry.position + entry.length)
-    elif kind == TRUNCATE:
-        for base in [base for base in segments if base > entry.segment_base]:
-            del segments[base]
-        cut = segments.get(entry.segment_base)
-        if cut is not None:
-            cut.cut(entry.position)
-        claim.checkpointed_end = min(claim.checkpointed_end, entry.next_offset)
-        claim.epochs = [(epoch, first) for epoch, first in claim.epochs if first < entry.next_offset]
     elif kind == FLUSHED:
         # A page-cache topic rolls without a word in the journal: every file in between belongs to the range.
         first = max(segments, default=min(file_bytes, default=entry.segment_base))

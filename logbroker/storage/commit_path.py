@@ -5,7 +5,7 @@ Appends of one loop tick are handed over together. Three routes:
 - **journal** (the usual one): one entry in the directory's next commit; the segment file is written later, by the writer lane.
 - **direct sync**, where much waits for one partition (`log.direct.sync.bytes`): the partition's segment is written and synced on a
   lane of its own, then a SYNCED entry in the journal says so, then the appends are acknowledged. Halves what is written.
-- **page cache**, for topics with `flush.messages` > 1: written to the segment, acknowledged, synced later.
+- **page cache**, for topics with `flush.messages` > 1: written to the segment, acknowledged, synced later (`flush_policy.py`).
 
 Order: while a direct or page-cache write of a partition is under way, its later appends are *held*; they are routed again when the file is
 written and the SYNCED entry is queued, so that a partition's durable end is one contiguous prefix over all
@@ -16,14 +16,15 @@ All of this runs on the loop; `*_steps` run on lanes. Any error on a lane takes 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.storage.append import JournalItem
-from logbroker.storage.executor import Steps
+from logbroker.storage.flush_policy import write_and_sync_steps
 from logbroker.storage.journal import CommitReport
-from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED
+from logbroker.storage.journal_format import BATCH, PAGE_CACHE, SYNCED
 from logbroker.storage.segment import Segment, WriteJob
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 DIRECT_LANES = 4
+_LAST_JOURNALED_KIND = PAGE_CACHE
 
 
 class CommitPath:
@@ -49,6 +51,11 @@ class CommitPath:
         self._queued: list[JournalItem] = []
         self._scheduled = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for the end of this tick."""
+        return not self._queued
+
     def enqueue(self, item: JournalItem) -> None:
         """Queue an append or a control entry; everything queued in this tick goes over together."""
         self._queued.append(item)
@@ -62,6 +69,7 @@ class CommitPath:
         self._route(queued)
 
     def _route(self, items: list[JournalItem]) -> None:
+        """Send each item on its way. `log.queued_bytes` counts what was appended and not routed yet."""
         directory = self._directory
         if directory.offline_reason is not None:
             self.refuse(items)
@@ -89,59 +97,52 @@ class CommitPath:
             else:
                 journaled.append(item)
         for item in items:
-            item.log.queued_bytes = 0
-            if not item.log.dirty:
-                directory.mark_dirty(item.log)
+            log = item.log
+            log.queued_bytes -= item.size
+            if not log.dirty:
+                directory.mark_dirty(log)
         if journaled:
-            directory.note_appended(journaled)
             directory.journal.submit(journaled)
+            directory.note_appended(journaled)
         for log, group in direct.items():
             self._start_direct(log, group)
 
     # Direct sync and page cache
 
+    def lane_of(self, log: Log) -> str:
+        """The lane on which the partition's direct writes run."""
+        if not self._directory.parallel_direct:
+            return "direct-0"
+        return f"direct-{zlib.crc32(log.name.encode()) % DIRECT_LANES}"
+
     def _start_direct(self, log: Log, group: list[JournalItem]) -> None:
         """Write (and sync) everything of the partition that its files lack; later appends wait in `held`."""
         directory = self._directory
+        if log.deleted:
+            self.refuse(group, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            return
         controls = [item for item in group if item.kind != BATCH]
         batches = [item for item in group if item.kind == BATCH]
-        if not batches:
-            directory.journal.submit(controls)
-            return
         log.held = []
         jobs = [job for segment in log.segments if (job := segment.unwritten(with_indexes=False)) is not None]
-        sync = not log.page_cache or self._flush_due(log, batches)
-        lane = f"direct-{hash(log.name) % DIRECT_LANES}" if directory.parallel_direct else "direct-0"
-        directory.note_direct(sum(item.size for item in batches))
+        # Not only what is written here: a write-back may have put held batches into a file, unsynced.
+        if not log.page_cache:
+            bases = {item.segment_base for item in batches}
+        elif directory.policy.is_due(log, batches):
+            bases = {segment.base_offset for segment in log.segments}
+        else:
+            bases = set()
+        targets = [
+            (segment, segment.size)
+            for segment in log.segments
+            if segment.base_offset in bases and (segment.synced < segment.size or not segment.name_durable)
+        ]
         directory.executor.submit(
-            lane,
-            self._direct_steps(log, jobs, sync=sync),
-            lambda _, error: self._direct_done(log, batches, controls, jobs, sync=sync, error=error),
+            self.lane_of(log),
+            write_and_sync_steps(directory, log, jobs, targets),
+            lambda _, error: self._direct_done(log, batches, controls, jobs, targets, error),
         )
-
-    def _flush_due(self, log: Log, batches: list[JournalItem]) -> bool:
-        log.unflushed_records += sum(item.next_offset - item.base_offset for item in batches)
-        if log.unflushed_records < log.config.flush_messages:
-            return False
-        log.unflushed_records = 0
-        return True
-
-    def _direct_steps(self, log: Log, jobs: list[WriteJob], *, sync: bool) -> Steps[None]:
-        directory = self._directory
-        if not log.created:
-            yield from directory.create_folder_steps(log)
-        for job in jobs:
-            segment = job.segment
-            yield from segment.write_steps(job, directory.pool)
-            if sync:
-                directory.pool.get(segment.path).datasync()
-                directory.count_sync()
-                yield
-        if sync and any(not job.segment.name_durable for job in jobs):
-            directory.vfs.sync_dir(log.path)
-            yield
-            directory.vfs.sync_dir(directory.path)
-            yield
+        directory.note_direct(sum(item.size for item in batches))
 
     def _direct_done(
         self,
@@ -149,22 +150,17 @@ class CommitPath:
         batches: list[JournalItem],
         controls: list[JournalItem],
         jobs: list[WriteJob],
-        *,
-        sync: bool,
+        targets: list[tuple[Segment, int]],
         error: BaseException | None,
     ) -> None:
         directory = self._directory
-        held, log.held = log.held or [], None
         if error is not None:
             directory.fail(error)
         if directory.offline_reason is not None:
-            self.refuse(batches + controls + held)
+            self.refuse(batches + controls)
+            self.release(log)
             return
-        for job in jobs:
-            directory.written(job)
-            if sync:
-                job.segment.synced = max(job.segment.synced, job.end)
-                job.segment.name_durable = True
+        self.note_synced(jobs, targets)
         if log.page_cache:
             last = batches[-1]
             log.made_durable(last.next_offset, last.segment_base, last.position + last.size)
@@ -176,91 +172,34 @@ class CommitPath:
             entries = [*_synced_entries(batches), *controls]
         if entries:
             directory.journal.submit(entries)
-        self._resume(log, held)
+        self.release(log)
+
+    def note_synced(self, jobs: list[WriteJob], targets: list[tuple[Segment, int]]) -> None:
+        """A lane has put `jobs` into the files and made `targets` durable, names included."""
+        for job in jobs:
+            self._directory.written(job)
+        for segment, size in targets:
+            segment.synced = max(segment.synced, size)
+            segment.name_durable = True
 
     def release(self, log: Log) -> None:
-        """Route what was held."""
+        """Route what was held, and let those go on who waited for that."""
         held, log.held = log.held or [], None
-        self._resume(log, held)
-
-    def _resume(self, log: Log, held: list[JournalItem]) -> None:
         if held:
-            log.queued_bytes = sum(item.size for item in held if item.kind == BATCH)
+            log.queued_bytes += sum(item.size for item in held)
             self._route(held)
-        while log.held is None and log.on_quiet:
-            log.on_quiet.pop(0)()
+        self.run_quiet(log)
 
     def when_quiet(self, log: Log, then: Callable[[], None]) -> None:
-        """Call `then` when no direct write of the partition is under way: now, or soon."""
-        if log.held is None:
-            then()
-        else:
-            log.on_quiet.append(then)
+        """Call `then` when no direct write, flush or truncation of the partition is under way: now, or soon."""
+        log.on_quiet.append(then)
+        self.run_quiet(log)
 
-    def flush(self, log: Log, then: Callable[[], None] | None = None) -> None:
-        """Sync everything that a page-cache topic has in its segments.
-
-        With `then` the topic leaves that policy: appends are held, the end is synced, a FLUSHED entry in the journal says
-        so, `then()` runs, and what was held goes on by its new route.
-        """
-        self.when_quiet(log, lambda: self._flush(log, then))
-
-    def _flush(self, log: Log, then: Callable[[], None] | None) -> None:
-        directory = self._directory
-        if directory.offline_reason is not None:
-            return
-        log.held = []
-        log.unflushed_records = 0
-        log.last_flush_ms = directory.clock.wall_ms()
-        jobs = [job for segment in log.segments if (job := segment.unwritten(with_indexes=False)) is not None]
-        targets = [(segment, segment.size) for segment in log.segments if segment.synced < segment.size]
-        active = log.segments[-1]
-        end = log.end_offset
-        entry = JournalItem(
-            FLUSHED, log, log.epochs.latest, active.base_offset, active.size, end, end, end, 0
-        )
-
-        def announced(item: JournalItem) -> None:
-            if not item.error and then is not None:
-                log.made_durable(end, item.segment_base, item.position)
-                then()
-            self.release(log)
-
-        def flushed(_: None, error: BaseException | None) -> None:
-            if error is not None:
-                directory.fail(error)
-            else:
-                for job in jobs:
-                    directory.written(job)
-                for segment, size in targets:
-                    segment.synced = max(segment.synced, size)
-                    segment.name_durable = True
-            if then is not None and directory.offline_reason is None:
-                entry.on_done = announced
-                directory.journal.submit([entry])
-            else:
-                self.release(log)
-
-        directory.executor.submit("direct-0", self._flush_steps(log, jobs, targets), flushed)
-
-    def _flush_steps(self, log: Log, jobs: list[WriteJob], targets: list[tuple[Segment, int]]) -> Steps[None]:
-        directory = self._directory
-        yield from self._direct_steps(log, jobs, sync=False)
-        for segment, _ in targets:
-            directory.pool.get(segment.path, create=True).datasync()
-            directory.count_sync()
-            yield
-        if targets:
-            directory.vfs.sync_dir(log.path)
-            yield
-            directory.vfs.sync_dir(directory.path)
-            yield
-
-    def tick(self, now_ms: int) -> None:
-        """Page-cache topics: sync what is older than `flush.ms`."""
-        for log in list(self._directory.checkpointer.dirty):
-            if log.page_cache and log.unflushed_records and now_ms - log.last_flush_ms >= log.config.flush_ms:
-                self.flush(log)
+    def run_quiet(self, log: Log) -> None:
+        """Call who waits for quiet, in order, as long as it is."""
+        while log.held is None and not log.truncating and log.on_quiet:
+            log.on_quiet.pop(0)()
+        self._directory.settle()
 
     # Back from the journal
 
@@ -288,18 +227,21 @@ class CommitPath:
         for log in touched:
             if log.on_advance is not None:
                 log.on_advance(log)
+        self._directory.settle()
 
     def _acknowledge(self, items: list[JournalItem]) -> None:
         for item in items:
             if item.on_done is not None:
                 item.on_done(item)
 
-    def refuse(self, items: list[JournalItem]) -> None:
-        """None of these will ever be durable: tell whoever waits."""
+    def refuse(self, items: list[JournalItem], code: ErrorCode = ErrorCode.KAFKA_STORAGE_ERROR) -> None:
+        """None of these will ever be durable: tell whoever waits. The log itself tells its duplicates."""
         for item in items:
-            item.error = ErrorCode.KAFKA_STORAGE_ERROR
+            if item.kind > _LAST_JOURNALED_KIND:
+                continue
+            item.error = code
             if item.kind == SYNCED:
-                self.refuse(item.waiter)
+                self.refuse(item.waiter, code)
             elif item.on_done is not None:
                 item.on_done(item)
 
@@ -307,9 +249,6 @@ class CommitPath:
         """The directory is offline: nothing that was queued will become durable."""
         queued, self._queued = self._queued, []
         self.refuse(queued)
-
-
-_LAST_JOURNALED_KIND = 6
 
 
 def _synced_entries(batches: list[JournalItem]) -> list[JournalItem]:

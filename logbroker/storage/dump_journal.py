@@ -18,6 +18,7 @@ from logbroker.storage.journal_format import (
     FILE_BLOCK,
     FLUSHED,
     LOG_START,
+    PAGE_CACHE,
     START,
     SYNCED,
     TRUNCATE,
@@ -36,6 +37,7 @@ _KINDS = {
     LOG_START: "log start",
     DELETE: "delete",
     FLUSHED: "flushed",
+    PAGE_CACHE: "page cache",
     START: "start of a generation",
 }
 

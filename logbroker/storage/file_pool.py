@@ -59,6 +59,16 @@ class FilePool:
                 del self._pinned[oldest]
             return file
 
+    def keep(self, path: str, file: File) -> None:
+        """`file`, which the caller got from here, has just been written: pin it, whatever became of its place meanwhile.
+
+        Until now the caller's reference kept it open. Opened anew it might not hear of the write's error.
+        """
+        with self._lock:
+            if path not in self._pinned:
+                self._files.pop(path, None)
+                self._pinned[path] = file
+
     def unpin(self, path: str) -> None:
         """The file is synced: it may be closed when others need the room."""
         with self._lock:

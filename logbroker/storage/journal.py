@@ -70,6 +70,7 @@ class CommitReport(NamedTuple):
     """What one commit did, as the loop hears of it."""
 
     items: list[JournalItem]
+    sequence: int
     size_bytes: int
     seconds: float
 
@@ -100,7 +101,11 @@ class Journal:
         self.group_max_bytes = group_max_bytes
         self.generation = Generation(0, 0)
         self.sequence = 0
-        """Number of the next commit. Written by the lane, read by the loop: a stale value is lower, which is the safe side."""
+        """Number of the lane's next commit."""
+        self.settled = 0
+        """The loop has heard of every commit below this: what they say shows in the logs. Where a checkpoint may begin."""
+        self.outstanding = 0
+        """Items submitted of which the loop hasn't heard yet."""
         self.ring_waits = 0
         self.commits = 0
         self.blocked = False
@@ -115,7 +120,7 @@ class Journal:
         self._position = 0
         self._free: deque[RingFile] = deque()
         self._full: deque[RingFile] = deque()
-        self._in_flight: list[JournalItem] = []
+        self._taken: list[JournalItem] = []
         self._filling = False
         self._failed = False
 
@@ -123,6 +128,7 @@ class Journal:
 
     def submit(self, items: list[JournalItem]) -> None:
         """Queue items for the next commit; `on_committed` hears of them when they are durable."""
+        self.outstanding += len(items)
         self._incoming.append(items)
         self.executor.submit("journal", self.drain_steps(), self._drained)
 
@@ -187,19 +193,12 @@ class Journal:
         self._failed = True
         self.executor.submit("journal", self.drain_steps(), self._drained)
 
-    def _drained(self, blocked: bool | None, error: BaseException | None) -> None:
+    def _drained(self, wanted_bytes: int | None, error: BaseException | None) -> None:
         if error is not None:
-            self._failed = True
             self._on_failed(error)
-        if self._failed:
-            left = self._in_flight + self._waiting
-            while self._incoming:
-                left.extend(self._incoming.popleft())
-            self._in_flight = []
-            self._waiting = []
-            self._on_refused(left)
-        elif blocked:
-            if self._free:  # a file was freed while the lane was giving up
+        elif wanted_bytes and not self._failed:
+            if any(ring_file.size >= wanted_bytes for ring_file in list(self._free)):
+                # a file was freed while the lane was giving up
                 self.executor.submit("journal", self.drain_steps(), self._drained)
                 return
             if not self.blocked:
@@ -207,20 +206,55 @@ class Journal:
                 self.ring_waits += 1
             self._on_file_full()
 
-    # Lane side
+    def _settle(self, report: CommitReport) -> None:
+        self.settled = report.sequence + 1
+        self.outstanding -= len(report.items)
+        self._on_committed(report)
 
-    def drain_steps(self) -> Steps[bool]:
-        """Commit until nothing waits; True if what waits finds no room in the ring."""
+    def _refuse(self, items: list[JournalItem]) -> None:
+        self.outstanding -= len(items)
+        self._on_refused(items)
+
+    def _break(self, broken: tuple[BaseException, list[JournalItem]]) -> None:
+        error, items = broken
+        self._on_failed(error)
+        self._refuse(items)
+
+    # Lane side. What is submitted belongs to the lane until it is posted back, whatever happens: each item once.
+
+    def drain_steps(self) -> Steps[int]:
+        """Commit until nothing waits; returns the bytes that what waits needs and the ring doesn't have, or 0."""
+        try:
+            return (yield from self._commit_steps())
+        except Exception as error:  # the loop decides: the directory goes offline
+            self._failed = True
+            self.executor.post(self._break, (error, self._take_all()))
+            return 0
+
+    def _take_all(self) -> list[JournalItem]:
+        left = self._taken + self._waiting
+        while self._incoming:
+            left.extend(self._incoming.popleft())
+        self._taken = []
+        self._waiting = []
+        return left
+
+    def _commit_steps(self) -> Steps[int]:
         while True:
+            if self._failed:
+                left = self._take_all()
+                if left:
+                    self.executor.post(self._refuse, left)
+                return 0
             while self._incoming:
                 self._waiting.extend(self._incoming.popleft())
-            if not self._waiting or self._failed:
-                return False
+            if not self._waiting:
+                return 0
             started = time.perf_counter()
             taken, buffers, size = self._take()
             if not taken:
-                return True
-            self._in_flight = taken
+                return self._need_of(self._waiting[0])
+            self._taken = taken
             active = self._active
             if active is None:
                 raise CorruptionError(self.path, 0, "the journal has no file to write to")
@@ -229,11 +263,11 @@ class Journal:
             active.file.datasync()
             self._position += size
             active.last_sequence = self.sequence
-            self.sequence += 1
             self.commits += 1
-            report = CommitReport(taken, size, time.perf_counter() - started)
-            self._in_flight = []
-            self.executor.post(self._on_committed, report)
+            report = CommitReport(taken, self.sequence, size, time.perf_counter() - started)
+            self.sequence += 1
+            self._taken = []
+            self.executor.post(self._settle, report)
             del taken, buffers, report
             yield
 
@@ -287,9 +321,12 @@ class Journal:
         buffers = encode_commit(number, salt, self.sequence, table, payloads, payload_bytes)
         return taken, buffers, commit_size(count, payload_bytes)
 
+    def _need_of(self, item: JournalItem) -> int:
+        return commit_size(1, item.size if item.kind == BATCH else 0)
+
     def _room_for(self, item: JournalItem) -> int:
         """Bytes left in the active file if `item` fits there, else in the next free one; 0 if there is none."""
-        need = commit_size(1, item.size if item.kind == BATCH else 0)
+        need = self._need_of(item)
         active = self._active
         if active is not None:
             left = active.size - self._position
@@ -327,12 +364,18 @@ class Journal:
         return RingFile(path, file, size)
 
     def open_steps(
-        self, last_sequences: dict[str, int], next_sequence: int, *, keep: bool = False
+        self,
+        last_sequences: dict[str, int],
+        next_sequence: int,
+        *,
+        oldest_generation: int = 0,
+        keep: bool = False,
     ) -> Steps[None]:
         """Open the ring after recovery and begin a new generation in a file that recovery doesn't need.
 
         `last_sequences` says, by file name, the highest sequence still needed in each; `next_sequence` is the first one
-        that the new generation may use. With `keep` those files are set aside once they are not needed.
+        that the new generation may use, `oldest_generation` the checkpoint's: recovery asks for the salts from there on.
+        With `keep` those files are set aside once they are not needed.
         """
         for name in self.vfs.listdir(self.path):
             if not name.endswith(".ring"):
@@ -353,13 +396,15 @@ class Journal:
             made = yield from self.fill_steps(self._new_path(), first)
             self._free.append(made)
         yield
-        yield from self._begin_generation(next_sequence)
+        yield from self._begin_generation(next_sequence, oldest_generation)
 
-    def _begin_generation(self, next_sequence: int) -> Steps[None]:
+    def _begin_generation(self, next_sequence: int, oldest_generation: int) -> Steps[None]:
         history = read_generations(self.vfs, self.path)
         number = (history[-1].number if history else 0) + 1
         self.generation = Generation(number, int.from_bytes(self._random_bytes(8), "big"))
-        write_generations(self.vfs, self.path, [*history[-_GENERATIONS_KEPT:], self.generation])
+        history = [generation for generation in history if generation.number >= oldest_generation]
+        # This also makes the names of ring files durable that a crash overtook while they were filled.
+        write_generations(self.vfs, self.path, [*history, self.generation])
         yield
         self._active = self._free.popleft()
         self._position = 0
@@ -372,14 +417,11 @@ class Journal:
         self._position = commit_size(1, 0)
         self._active.last_sequence = self.sequence
         self.sequence += 1
+        self.settled = self.sequence
 
     def _new_path(self) -> str:
         numbers = [int(name[:-5]) for name in self.vfs.listdir(self.path) if name.endswith(".ring")]
         return f"{self.path}/{max(numbers, default=-1) + 1:08d}.ring"
-
-
-_GENERATIONS_KEPT = 63
-"""Lives whose salts are remembered. Each checkpoint ends the need for all but the last; a crash loop needs one a crash."""
 
 
 def read_generations(vfs: Vfs, path: str) -> list[Generation]:

@@ -50,6 +50,8 @@ FLUSHED = 5
 """The topic left the page-cache policy: everything up to `next` is durable in the segments, though it was never journaled."""
 START = 6
 """First entry of a generation: the generation before it ended, for ever, before sequence `base`."""
+PAGE_CACHE = 7
+"""The topic is acknowledged from the page cache from here on: whole batches behind the journaled end may be promises."""
 
 _BATCH_PREFIX = struct.Struct(">qiibI")
 

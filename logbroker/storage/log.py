@@ -23,6 +23,7 @@ from logbroker.base.types import Buffer
 from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import LOG_OVERHEAD, BatchHeader, stamp
 from logbroker.storage.append import JournalItem
+from logbroker.storage.index import MapCache
 from logbroker.storage.journal_format import BATCH
 from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.producer_state import ProducerStates
@@ -64,6 +65,7 @@ class Log:
         "announced_start",
         "config",
         "created",
+        "deleted",
         "dirty",
         "durable_end",
         "durable_position",
@@ -89,6 +91,7 @@ class Log:
         "topic",
         "topic_id",
         "topic_id_bytes",
+        "truncating",
         "unflushed_records",
     )
 
@@ -116,7 +119,7 @@ class Log:
         self.topic_id_bytes = topic_id.bytes
         self.start_offset = start_offset
         self.announced_start = start_offset
-        """Where the log will start when the journal entries that say so are durable; at least `start_offset` counts."""
+        """Where the log will start when the journal entries that say so are durable."""
         self.end_offset = end_offset
         self.durable_end = end_offset
         self.segments = segments or [Segment(path, end_offset, created_ms=host.clock.wall_ms())]
@@ -129,6 +132,11 @@ class Log:
         """Appends that wait for a direct sync of this partition, in order; None while there is none."""
         self.queued_bytes = 0
         self.dirty = False
+        self.page_cache = False
+        """Appends are acknowledged from the page cache (the state; `config` says what it should become)."""
+        self.truncating = False
+        """The end is being cut off: nothing may be appended."""
+        self.deleted = False
         self.created = False
         """Whether the partition's directory exists (its name may not be durable yet)."""
         self.refused = ""
@@ -147,7 +155,6 @@ class Log:
     def configure(self, config: TopicConfig) -> None:
         """Follow a changed topic configuration; the flush policy's change is the host's business."""
         self.config = config
-        self.page_cache = config.flush_messages > 1 and config.storage_type == "log"
         self.roll_ms = config.segment_ms
         self._limit(self.segments[-1])
 
@@ -183,8 +190,10 @@ class Log:
         refusal = self.host.refuse_append(self)
         if refusal is not None:
             raise refusal
+        now_ms = 0
         if header.producer_id >= 0:
-            duplicate = self.producers.check(header, self.host.clock.wall_ms())
+            now_ms = self.host.clock.wall_ms()
+            duplicate = self.producers.check(header, now_ms)
             if duplicate is not None:
                 return self._duplicate(duplicate.base_offset, duplicate.last_offset + 1, on_done, waiter)
         base_offset = self.end_offset
@@ -217,7 +226,7 @@ class Log:
         if leader_epoch > self.epochs.latest:
             self.epochs.assign(leader_epoch, base_offset)
         if header.producer_id >= 0:
-            self.producers.record(header, base_offset, next_offset - 1)
+            self.producers.record(header, base_offset, next_offset - 1, now_ms)
         self.queued_bytes += size
         self.host.enqueue(item)
         return item
@@ -409,27 +418,57 @@ class Log:
         self.epochs.truncate_start(self.start_offset)
         return dropped
 
-    def cut_to(self, end_offset: int, reader: Reader) -> tuple[Segment, list[Segment]]:
-        """The log ends at `end_offset` (a batch boundary): returns the new active segment and the ones to remove.
+    def locate_cut(self, offset: int, reader: Reader) -> tuple[int, int, int]:
+        """(segment base, byte position, log end) of a cut at `offset`; at the base of the batch that holds it.
 
-        Only for truncation as a follower; the host has made the cut durable in the journal first.
+        Raises WouldBlockError, OSError, CorruptionError.
+        """
+        segment = self.segments[max(bisect_right(self.segments, offset, key=_segment_base) - 1, 0)]
+        located = segment.locate(offset, reader)
+        if located is None:  # the segment's batches end before it: a gap that compaction left
+            return segment.base_offset, segment.size, offset
+        position, header = located
+        return segment.base_offset, position, min(offset, header.base_offset)
+
+    def cut_to(
+        self, base: int, position: int, end_offset: int, maps: MapCache
+    ) -> tuple[Segment, list[Segment], int, bool]:
+        """The log ends at `end_offset` now, `position` bytes into the segment at `base`; the journal says so already.
+
+        Returns:
+            The active segment, the segments whose files are to be removed, the bytes that left memory, and
+            whether the producers' state is still whole.
+
         """
         segments = self.segments
-        at = max(bisect_right(segments, end_offset, key=_segment_base) - 1, 0)
+        at = bisect_right(segments, base, key=_segment_base) - 1
         segment = segments[at]
-        located = segment.locate(end_offset, reader) if end_offset < self.end_offset else None
-        position = located[0] if located is not None else segment.size
         removed = segments[at + 1 :]
+        tails = sum(item.size for part in segments[at:] for item in part.tail)
         del segments[at + 1 :]
-        segment.cut(position, end_offset, reader.maps)
+        for gone in removed:
+            gone.tail = []
+            gone.dropped = True
+        segment.cut(position, end_offset, maps)
         self._limit(segment)
         self.end_offset = end_offset
         self.durable_end = min(self.durable_end, end_offset)
         self.durable_segment = segment.base_offset
         self.durable_position = position
         self.epochs.truncate_end(end_offset)
-        self.producers.truncate_to(end_offset)
-        return segment, removed
+        waiting, self._duplicates = self._duplicates, []
+        for item in waiting:
+            if item.next_offset <= end_offset:
+                self._duplicates.append(item)
+            elif item.on_done is not None:
+                item.error = ErrorCode.NOT_LEADER_OR_FOLLOWER
+                item.on_done(item)
+        return (
+            segment,
+            removed,
+            tails - sum(item.size for item in segment.tail),
+            self.producers.truncate_to(end_offset),
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -27,15 +27,16 @@ from logbroker.config.topic import TopicConfig
 from logbroker.storage.append import JournalItem
 from logbroker.storage.checkpointer import Checkpointer
 from logbroker.storage.commit_path import CommitPath
+from logbroker.storage.deletion import Deletions
 from logbroker.storage.executor import Executor, Steps
 from logbroker.storage.file_pool import FilePool
+from logbroker.storage.flush_policy import FlushPolicy
 from logbroker.storage.index import MapCache
 from logbroker.storage.journal import CommitReport, Journal
-from logbroker.storage.journal_format import BATCH, DELETE, LOG_START
+from logbroker.storage.journal_format import BATCH, LOG_START
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.recovery import (
-    DELETE_SUFFIX,
     PARTITION_METADATA,
     KnownPartition,
     RecoveryReport,
@@ -43,6 +44,7 @@ from logbroker.storage.recovery import (
 )
 from logbroker.storage.segment import DELETED_SUFFIX, Reader, Segment, WriteJob
 from logbroker.storage.stats import StorageStats
+from logbroker.storage.truncation import Truncations
 from logbroker.storage.vfs import Vfs, read_whole
 
 _log = logs.get("storage")
@@ -77,9 +79,13 @@ class LogDirectory:
         self._on_offline = on_offline
         self._on_closed: Callable[[], None] | None = None
         self._condemned: list[tuple[int, list[str], str]] = []
-        self._deleting: dict[str, list[Log]] = {}
         self._reserve_reached = False
-        self.commit_path = CommitPath(self, direct_sync_bytes=options.direct_sync_bytes, call_soon=call_soon)
+        # What doesn't fit into the journal with room to spare goes direct, whatever the setting says.
+        direct_sync_bytes = min(options.direct_sync_bytes, options.journal_file_bytes // 4)
+        self.commit_path = CommitPath(self, direct_sync_bytes=direct_sync_bytes, call_soon=call_soon)
+        self.policy = FlushPolicy(self)
+        self.deletions = Deletions(self)
+        self.truncations = Truncations(self)
         self.journal = Journal(
             vfs,
             executor,
@@ -116,6 +122,9 @@ class LogDirectory:
             else:
                 self.journal.grow()
                 self.checkpointer.start()
+                for log in self.logs.values():
+                    if not log.refused:
+                        self.policy.follow(log)
             on_done(report, error)
 
         self.executor.submit("writer", recover_steps(self, known), recovered)
@@ -134,7 +143,20 @@ class LogDirectory:
             self.closed_cleanly()
             return
         self.closing = True
-        self.checkpointer.start(clean=True)
+        self.settle()
+
+    def settle(self) -> None:
+        """Something came to an end: if the directory is closing and nothing else is under way, take the last checkpoint."""
+        if not self.closing or self.offline_reason is not None or self._on_closed is None:
+            return
+        busy = (
+            self.journal.outstanding
+            or not self.commit_path.idle
+            or not self.deletions.idle
+            or any(log.held is not None or log.truncating for log in self.logs.values())
+        )
+        if not busy:
+            self.checkpointer.close()
 
     def closed_cleanly(self) -> None:
         """The last checkpoint is published (or never will be)."""
@@ -151,13 +173,15 @@ class LogDirectory:
         self.stats.disk_errors += 1
         self.offline_reason = f"log directory {self.path} is offline: {error}"
         _log.error("a log directory went offline", directory=self.path, error=error)
-        for log in self.logs.values():
+        for log in list(self.logs.values()):
             if not log.refused:
                 log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
             if log.on_advance is not None:
                 log.on_advance(log)  # whoever waits for records learns that none will come
         self.journal.stop()
         self.commit_path.refuse_queued()
+        self.truncations.fail()
+        self.deletions.fail()
         self._on_offline(self)
         self.closed_cleanly()
 
@@ -165,6 +189,8 @@ class LogDirectory:
 
     def refuse_append(self, log: Log) -> BrokerError | None:
         """See `LogHost`."""
+        if log.truncating:
+            return BrokerError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"{log.name} is being cut")
         if self._reserve_reached:
             return StorageOfflineError(
                 f"log directory {self.path} has less than log.disk.reserve.bytes left; free some space or lower retention"
@@ -175,16 +201,15 @@ class LogDirectory:
         """See `LogHost`: announce in the journal, then rename the files, remove them after `file.delete.delay.ms`."""
 
         def announced(item: JournalItem) -> None:
-            if item.error:
-                on_done(item.error)
-                return
-            dropped = log.drop_below(offset)
-            if dropped:
-                self._condemn(log, dropped)
-            self.mark_dirty(log)
-            on_done(ErrorCode.NONE)
+            if not item.error:
+                log.start_offset = max(log.start_offset, offset)
+                self.mark_dirty(log)
+                self.commit_path.when_quiet(log, lambda: self._drop(log))
+            on_done(item.error)
 
-        # A checkpoint captured while this is on its way takes the place of the entry: it must know.
+        if log.truncating:
+            on_done(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+            return
         log.announced_start = max(log.announced_start, offset)
         base = log.segments[-1].base_offset
         self.enqueue(
@@ -197,58 +222,22 @@ class LogDirectory:
         """A new, empty partition; its folder is made in the background (its existence is the metadata's to decide)."""
         path = f"{self.path}/{partition.topic}-{partition.partition}"
         log = Log(self, path, *partition)
+        self.logs[(log.topic_id_bytes, log.index)] = log
         if self.offline_reason is not None:
             log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
-        self.logs[(log.topic_id_bytes, log.index)] = log
-        waiting = self._deleting.get(path)
-        if waiting is not None:  # a topic of the same name is still on its way out: its folder must go first
-            log.held = []
-            waiting.append(log)
+            return log
+        self.deletions.created(log)
         self.mark_dirty(log)
+        self.policy.follow(log)
         return log
 
     def delete_log(self, log: Log, on_done: Callable[[], None] = lambda: None) -> None:
-        """Forget a partition: announced in the journal, then its folder is renamed and removed."""
-        key = (log.topic_id_bytes, log.index)
-        if self.logs.pop(key, None) is None:
-            return
-        log.refuse(BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"{log.name} was deleted"))
-        self._deleting.setdefault(log.path, [])
-        self.checkpointer.forget(log)
-        for segment in log.segments:
-            segment.dropped = True
+        """Forget a partition and remove its folder: see `deletion.py`."""
+        self.deletions.delete(log, on_done)
 
-        def announced(item: JournalItem) -> None:
-            if item.error:
-                on_done()
-                return
-            self.executor.submit("writer", self._rename_folder_steps(log), renamed)
-
-        def renamed(target: str | None, error: BaseException | None) -> None:
-            self._release_successor(log.path)
-            if error is not None or target is None:
-                self._after(error, on_done)
-            else:
-                self.executor.submit(
-                    "trash", self.remove_folder_steps(target), lambda _, error: self._after(error, on_done)
-                )
-
-        def quiet() -> None:
-            self.enqueue(JournalItem(DELETE, log, -1, 0, 0, 0, 0, 0, 0, on_done=announced))
-
-        self.commit_path.when_quiet(log, quiet)
-
-    def _release_successor(self, path: str) -> None:
-        """The folder's name is free: the next partition of that name may have it."""
-        waiting = self._deleting.pop(path, [])
-        if not waiting:
-            return
-        successor, *later = waiting
-        if self.logs.get((successor.topic_id_bytes, successor.index)) is not successor:
-            # Deleted while it waited: whoever came after it waits for its deletion, which would take their folder away.
-            self._deleting[path] = later
-        self.commit_path.release(successor)
-        self.mark_dirty(successor)
+    def truncate_to(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
+        """Cut the log's end off at `offset`, durably: see `truncation.py`. Appends are refused meanwhile."""
+        self.truncations.truncate_to(log, offset, on_done)
 
     def _after(self, error: BaseException | None, on_done: Callable[[], None]) -> None:
         if error is not None:
@@ -259,7 +248,7 @@ class LogDirectory:
 
     def mark_dirty(self, log: Log) -> None:
         """The partition changed: the next checkpoint captures it."""
-        if log.dirty or log.refused or log.path in self._deleting:
+        if log.dirty or log.refused or self.deletions.holds(log):
             return
         if (log.topic_id_bytes, log.index) in self.logs:
             log.dirty = True
@@ -335,16 +324,6 @@ class LogDirectory:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _rename_folder_steps(self, log: Log) -> Steps[str | None]:
-        if not self.vfs.exists(log.path):
-            return None
-        target = f"{self.path}/{log.name}.{log.topic_id.hex}{DELETE_SUFFIX}"
-        self.vfs.rename(log.path, target)
-        self.pool.forget_under(log.path)
-        yield
-        self.vfs.sync_dir(self.path)
-        return target
-
     def remove_folder_steps(self, path: str) -> Steps[None]:
         """Remove a folder and its files; a crash leaves the rest for the next start."""
         for name in self.vfs.listdir(path):
@@ -356,15 +335,19 @@ class LogDirectory:
     def remove_segment_steps(self, segment: Segment) -> Steps[None]:
         """Remove a segment's files now."""
         for path in segment.file_paths():
-            self.pool.forget(path)
             self.vfs.unlink(path)
+            self.pool.forget(path)
         yield
         self.vfs.sync_dir(segment.path.rpartition("/")[0])
         yield
 
     # Trimming
 
-    def _condemn(self, log: Log, segments: list[Segment]) -> None:
+    def _drop(self, log: Log) -> None:
+        """Give up the segments that lie wholly below the log's start."""
+        if log.deleted:
+            return
+        segments = log.drop_below(log.start_offset)
         paths = []
         for segment in segments:
             self.checkpointer.tail_bytes -= sum(item.size for item in segment.tail)
@@ -373,6 +356,8 @@ class LogDirectory:
             for path in segment.file_paths():
                 self.maps.forget(path)
                 paths.append(path)
+        if not paths:
+            return
         due = self.clock.wall_ms() + log.config.file_delete_delay_ms
 
         def renamed(_: None, error: BaseException | None) -> None:
@@ -385,9 +370,9 @@ class LogDirectory:
 
     def _rename_steps(self, paths: list[str]) -> Steps[None]:
         for path in paths:
-            self.pool.forget(path)
             if self.vfs.exists(path):
                 self.vfs.rename(path, path + DELETED_SUFFIX)
+                self.pool.forget(path)
                 yield
 
     def _unlink_steps(self, condemned: list[tuple[int, list[str], str]]) -> Steps[None]:
@@ -417,12 +402,12 @@ class LogDirectory:
         if reached and not self._reserve_reached:
             _log.error("the disk is nearly full: appends are refused", directory=self.path, free_bytes=free)
         self._reserve_reached = reached
-        self.commit_path.tick(now_ms)
+        self.policy.tick(now_ms)
 
     def apply_retention(self, now_ms: int, decide: Callable[[Log, int], int]) -> None:
         """Roll what is old, and move the start of each log to where `decide(log, now_ms)` says."""
         for log in list(self.logs.values()):
-            if log.refusal is not None or log.held is not None:
+            if log.refusal is not None or log.held is not None or log.truncating:
                 continue
             if log.roll_if_due(now_ms):
                 self.mark_dirty(log)
@@ -434,10 +419,7 @@ class LogDirectory:
                 self.advance_start(log, start, lambda _: None)
 
     def configure(self, log: Log, config: TopicConfig) -> None:
-        """Follow a changed topic configuration; leaving the page-cache policy syncs everything first."""
-        left_page_cache = log.page_cache and config.flush_messages <= 1
-        if left_page_cache:
-            self.commit_path.flush(log, then=lambda: log.configure(config))
-        else:
-            log.configure(config)
+        """Follow a changed topic configuration; the flush policy follows as `flush_policy.py` tells."""
+        log.configure(config)
+        self.policy.follow(log)
         self.mark_dirty(log)

@@ -1,20 +1,22 @@
-"""One partition after a stop or a crash: from its files, its point and its plan to a `Log` that may be served.
+"""One partition after a stop or a crash: from its files and its plan to a `Log` that may be served.
 
 In order, and each step is safe to do again if a crash interrupts it:
 
-1. The files must be what the point says: a missing folder, a missing segment, one shorter than it was when it was synced is
-   corruption; the partition is refused and nothing of it is touched.
+1. The files must be what the plan says: a missing folder, a missing segment, one shorter than it was when it was synced is
+   corruption; the partition is refused and nothing of it is touched. Segments that the log's start has left behind need not be there.
 2. Every journaled batch is written to its position, always: the page cache may hold what the disk does not, and an old
    batch with a good CRC may lie where a newer one belongs. Ranges that direct sync vouched for are walked and checked.
 3. What lies behind the last durable byte was never acknowledged: later segments are removed, highest first, the last one
-   is cut. A page-cache topic keeps every whole batch that follows instead.
-4. Producers' state and epochs: from the point, then from the headers of everything behind it.
+   is cut. A page-cache topic keeps every whole batch that follows instead, and writes it again for the same reason as above.
+4. Producers' state and epochs: from the point, then from the headers of everything behind it. Where a truncation cut a
+   producer's whole history, the state is built anew from every header in the log.
 
 Runs on a lane, before the broker listens.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -25,7 +27,8 @@ from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import HEADER_SIZE, LOG_OVERHEAD, BatchHeader, check_crc, parse_header
 from logbroker.storage.checkpoint_file import Point
 from logbroker.storage.executor import Steps
-from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, TRUNCATE, Entry
+from logbroker.storage.file_pool import FilePool
+from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, Entry
 from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.log import Log
 from logbroker.storage.producer_state import ProducerStates
@@ -49,7 +52,7 @@ class Rebuild:
         topic_id: UUID,
         config: TopicConfig,
         point: Point | None,
-        plan: Plan | None,
+        plan: Plan,
     ) -> None:
         self._directory = directory
         self._topic = topic
@@ -64,22 +67,26 @@ class Rebuild:
         )
         self._epochs = LeaderEpochs(list(point.epochs) if point else [])
         self._segments: dict[int, Segment] = {}
-        self._end = point.end_offset if point else 0
-        self._covered = self._end
+        self._present: frozenset[int] = frozenset()
+        self._end = plan.covered
+        self._covered = plan.covered
         """Below this the point's producer state already knows every batch."""
+        self._scan_producers = False
         self._run: list[Buffer] = []
         self._run_base = 0
         self._run_start = 0
         self._run_end = 0
         self.cut_bytes = 0
         self.replayed = 0
+        self.changed = plan.touched or point is None
+        """Whether the partition is no longer what the point says."""
 
     def steps(self) -> Steps[Log]:
         """Rebuild. Raises CorruptionError, OSError."""
         directory = self._directory
         vfs = directory.vfs
         point, plan = self._point, self._plan
-        refused = (point.refused if point else "") or (plan.corrupt if plan else None)
+        refused = (point.refused if point else "") or plan.corrupt
         if refused:
             raise CorruptionError(self.path, 0, refused)
         exists = vfs.exists(self.path)
@@ -87,98 +94,103 @@ class Rebuild:
             raise CorruptionError(
                 self.path, 0, "the partition's folder is missing; was a file system unmounted?"
             )
-        files = list_bases(vfs, self.path) if exists else []
-        start = max(plan.start if plan else 0, point.start_offset if point else 0)
-        if plan is not None and plan.pieces and not exists:
+        if (plan.pieces and not exists) or (exists and directory.read_topic_id(self.path) != self._topic_id):
             yield from directory.make_folder_steps(self.path, self._topic_id)
             exists = True
-        yield from self._open_known(files, start)
-        if plan is not None:
-            for entry, payload in plan.pieces:
-                if self._is_dead(entry, start, plan):
-                    self._learn(entry, payload)
-                    continue
-                yield from self._apply(entry, payload)
-            yield from self._flush_run()
-        if self._config.flush_messages > 1 and exists:
-            yield from self._walk_tail(files)
+        self._present = frozenset(list_bases(vfs, self.path) if exists else ())
+        if plan.cut is not None:
+            self._epochs.truncate_end(plan.cut)
+            self._scan_producers = not self._producers.truncate_to(plan.cut)
+        yield from self._open_known()
+        for entry, payload in plan.pieces:
+            yield from self._apply(entry, payload)
+        yield from self._flush_run()
+        if plan.walk and exists:
+            yield from self._walk_tail()
+        self._leave_behind()
         if exists:
-            yield from self._remove_rest(start)
-        return self._finish(start, exists=exists)
+            yield from self._remove_rest()
+        if self._scan_producers:
+            self._producers = yield from scan_producers(
+                directory.pool,
+                [
+                    (base, self._segments[base].path, self._segments[base].size)
+                    for base in sorted(self._segments)
+                ],
+            )
+        return self._finish(exists=exists)
 
-    def _open_known(self, files: list[int], start: int) -> Steps[None]:
-        """The segments that the point names, compared with the files."""
-        known = self._point.segments if self._point else []
+    def _open_known(self) -> Steps[None]:
+        """The segments that the plan names, compared with the files."""
+        plan = self._plan
         vfs = self._directory.vfs
-        present = set(files)
-        for at, (base, size) in enumerate(known):
-            following = known[at + 1][0] if at + 1 < len(known) else None
-            if following is not None and following <= start:
+        last = max(plan.sizes, default=-1)
+        for base, size in sorted(plan.sizes.items()):
+            present = base in self._present
+            if plan.is_dead(base, present=present):
                 continue  # retention had begun to remove it
             segment = Segment(self.path, base, size=size, created_ms=self._directory.clock.wall_ms())
-            if size and base not in present:
+            if size and not present:
                 raise CorruptionError(segment.path, 0, f"the segment is missing; it held {size} bytes")
-            if base in present:
+            if present:
                 actual = vfs.file_size(segment.path)
                 if actual < size:
                     raise CorruptionError(segment.path, actual, f"the file ends {size - actual} bytes early")
                 segment.created_ms = vfs.modified_ms(segment.path)
-                segment.name_durable = True
-            self._load_index_sizes(segment)
-            if (
-                following is None and segment.index.file_entries
-            ):  # entries above the point were never vouched for
-                segment.index.truncate(self._end - base, self._directory.maps, segment.index_path)
-            segment.sealed = following is not None
+            self._load_indexes(segment, plan.reach[base], sealed=base != last)
+            segment.sealed = base != last
             self._segments[base] = segment
             yield
 
-    def _load_index_sizes(self, segment: Segment) -> None:
+    def _load_indexes(self, segment: Segment, reach: int, *, sealed: bool) -> None:
         vfs = self._directory.vfs
         for index, path, width in (
             (segment.index, segment.index_path, 8),
             (segment.time_index, segment.time_index_path, 12),
         ):
             index.file_entries = vfs.file_size(path) // width if segment.size and vfs.exists(path) else 0
-
-    def _is_dead(self, entry: Entry, start: int, plan: Plan) -> bool:
-        """Whether the entry's segment lies wholly below the log's start, so that it must not come back."""
-        if entry.next_offset > start or plan.truncated:
-            return False
-        later = [base for base in self._segments if base > entry.segment_base]
-        later += [
-            piece.entry.segment_base for piece in plan.pieces if piece.entry.segment_base > entry.segment_base
-        ]
-        return any(base <= start for base in later)
+        if not sealed and segment.index.file_entries:  # entries above the end were never vouched for
+            segment.index.truncate(reach - segment.base_offset, self._directory.maps, segment.index_path)
 
     def _apply(self, entry: Entry, payload: memoryview | None) -> Steps[None]:
-        if entry.kind == BATCH and payload is not None:
-            contiguous = entry.segment_base == self._run_base and entry.position == self._run_end
-            if self._run and (not contiguous or self._run_end - self._run_start > _RUN_BYTES):
-                yield from self._flush_run()
-            if not self._run:
-                self._run_base = entry.segment_base
-                self._run_start = entry.position
-            self._run.append(payload)
-            self._run_end = entry.position + entry.length
-            self._note(entry, parse_header(payload), entry.segment_base, entry.position)
-            self.replayed += 1
-            return
-        yield from self._flush_run()
-        if entry.kind == SYNCED:
-            yield from self._verify(entry)
-        elif entry.kind == TRUNCATE:
-            yield from self._cut(entry)
-        elif entry.kind == FLUSHED:
+        if entry.kind == FLUSHED:
+            yield from self._flush_run()
             yield from self._verify_to(entry)
+        elif self._plan.is_dead(entry.segment_base, present=entry.segment_base in self._present):
+            if payload is not None:  # the bytes must not come back; who wrote them is still known
+                self._record(parse_header(payload))
+            self._end = max(self._end, entry.next_offset)
+        elif entry.kind == BATCH and payload is not None:
+            yield from self._write(entry.segment_base, entry.position, payload)
+            self._note(parse_header(payload), entry.segment_base, entry.position)
+            self.replayed += 1
+        elif entry.kind == SYNCED:
+            yield from self._flush_run()
+            yield from self._verify(entry)
 
-    def _learn(self, entry: Entry, payload: memoryview | None) -> None:
-        """Producer state of a batch whose segment is gone already."""
-        if entry.kind == BATCH and payload is not None:
-            self._record(parse_header(payload))
-        self._end = max(self._end, entry.next_offset)
+    def _write(self, base: int, position: int, batch: Buffer) -> Steps[None]:
+        """Write a batch to its place, together with those that lie before it."""
+        contiguous = base == self._run_base and position == self._run_end
+        if self._run and (not contiguous or self._run_end - self._run_start > _RUN_BYTES):
+            yield from self._flush_run()
+        if not self._run:
+            self._run_base = base
+            self._run_start = position
+        self._run.append(batch)
+        self._run_end = position + len(batch)
 
-    def _note(self, entry: Entry, header: BatchHeader, base: int, position: int) -> None:
+    def _flush_run(self) -> Steps[None]:
+        if not self._run:
+            return
+        path = f"{self.path}/{file_name(self._run_base)}"
+        file = self._directory.pool.get(path, create=True, pin=True)
+        yield
+        file.pwritev(self._run, self._run_start)
+        self._directory.pool.keep(path, file)
+        self._run = []
+        yield
+
+    def _note(self, header: BatchHeader, base: int, position: int) -> None:
         """Account for a batch at its place in the (possibly new) segment."""
         segment = self._segments.get(base)
         if segment is None:
@@ -194,7 +206,7 @@ class Rebuild:
         segment.synced = min(segment.synced, position)
         segment.size = max(segment.size, position + size)
         segment.written = segment.size
-        self._end = max(self._end, entry.next_offset)
+        self._end = max(self._end, header.next_offset)
         self._record(header)
 
     def _record(self, header: BatchHeader) -> None:
@@ -205,56 +217,57 @@ class Rebuild:
         if header.producer_id >= 0:
             self._producers.record(header, header.base_offset, header.last_offset)
 
-    def _flush_run(self) -> Steps[None]:
-        if not self._run:
-            return
-        path = f"{self.path}/{file_name(self._run_base)}"
-        file = self._directory.pool.get(path, create=True, pin=True)
-        yield
-        file.pwritev(self._run, self._run_start)
-        self._run = []
-        yield
-
     def _verify(self, entry: Entry) -> Steps[None]:
         """A direct-synced range must be there, whole: it was acknowledged."""
         offset = entry.base_offset
+        path = f"{self.path}/{file_name(entry.segment_base)}"
         for position, header in self._batches(
             entry.segment_base, entry.position, entry.position + entry.length
         ):
             if header.base_offset < offset or header.next_offset > entry.next_offset:
                 raise CorruptionError(
-                    f"{self.path}/{file_name(entry.segment_base)}",
+                    path,
                     position,
                     f"batch {header.base_offset}..{header.next_offset} where offset {offset} was expected",
                 )
             offset = header.next_offset
-            self._note(entry, header, entry.segment_base, position)
+            self._note(header, entry.segment_base, position)
             yield
         if offset != entry.next_offset:
-            raise CorruptionError(
-                f"{self.path}/{file_name(entry.segment_base)}", entry.position, f"offset {offset} is missing"
-            )
+            raise CorruptionError(path, entry.position, f"offset {offset} is missing")
+
+    def _resume_at(self) -> tuple[int, int]:
+        """(base, position) in the files behind what is known; in the segment the log starts in, if the known ends before that."""
+        base = max((base for base in self._segments if base <= self._end), default=-1)
+        start = self._plan.start
+        if self._end < start:
+            base = max((other for other in self._present if other <= start and other > base), default=base)
+        if base < 0:
+            base = self._end
+        segment = self._segments.get(base)
+        return base, segment.size if segment is not None else 0
 
     def _verify_to(self, entry: Entry) -> Steps[None]:
-        """Everything up to `entry` was synced in the segments: walk from where the point ended."""
+        """Everything up to `entry` was synced in the segments: walk there from where the point ended."""
+        if self._plan.is_dead(entry.segment_base, present=entry.segment_base in self._present):
+            self._end = max(self._end, entry.next_offset)
+        base, position = self._resume_at()
         while self._end < entry.next_offset:
-            base = max((base for base in self._segments), default=0)
-            segment = self._segments.get(base)
-            position = segment.size if segment else 0
+            last = base == entry.segment_base
+            limit = entry.position if last else self._file_bytes(base)
             before = self._end
-            if segment is not None and base != entry.segment_base and self._file_bytes(base) == position:
-                base = self._end  # the next segment begins where this one ends
-                position = 0
-            limit = entry.position if base == entry.segment_base else self._file_bytes(base)
             for at, header in self._batches(base, position, limit):
-                if header.base_offset < self._end:
-                    break
-                self._note(entry._replace(next_offset=header.next_offset), header, base, at)
+                if header.base_offset < max(self._end, base):
+                    raise CorruptionError(
+                        f"{self.path}/{file_name(base)}", at, f"offset {self._end} is missing"
+                    )
+                self._note(header, base, at)
                 yield
-            if self._end == before:
+            if self._end == before or (last and self._end < entry.next_offset):
                 raise CorruptionError(
                     f"{self.path}/{file_name(base)}", position, f"offset {self._end} is missing"
                 )
+            base, position = self._end, 0
 
     def _file_bytes(self, base: int) -> int:
         path = f"{self.path}/{file_name(base)}"
@@ -282,51 +295,48 @@ class Rebuild:
             yield position, header
             position += size
 
-    def _cut(self, entry: Entry) -> Steps[None]:
-        """A truncation that was announced in the journal: do it (again)."""
-        directory = self._directory
-        for base in sorted((base for base in self._segments if base > entry.segment_base), reverse=True):
-            yield from directory.remove_segment_steps(self._segments.pop(base))
-        segment = self._segments.get(entry.segment_base)
-        path = f"{self.path}/{file_name(entry.segment_base)}"
-        if directory.vfs.exists(path) and directory.vfs.file_size(path) > entry.position:
-            file = directory.pool.get(path)
-            file.truncate(entry.position)
-            yield
-            file.datasync()
-            yield
-        if segment is not None:
-            segment.cut(entry.position, entry.next_offset, directory.maps)
-        self._end = entry.next_offset
-        self._covered = min(self._covered, entry.next_offset)
-        self._producers.truncate_to(entry.next_offset)
-        self._epochs.truncate_end(entry.next_offset)
-
-    def _walk_tail(self, files: list[int]) -> Steps[None]:
-        """A page-cache topic keeps what survived: every whole batch behind the durable end, in order."""
-        entry = Entry(self._topic_id.bytes, self._index, SYNCED, -1, 0, 0, 0, 0, 0, 0, 0)
-        bases = sorted(set(files) | set(self._segments))
-        first = max((base for base in bases if base <= self._end), default=None)
-        for base in [base for base in bases if first is not None and base >= first]:
-            segment = self._segments.get(base)
-            position = segment.size if segment else 0
-            if segment is None and base != self._end:
-                return
+    def _walk_tail(self) -> Steps[None]:
+        """A page-cache topic keeps what survived: every whole batch behind the durable end, in order, written again."""
+        base, position = self._resume_at()
+        while base in self._present:
             end = self._file_bytes(base)
-            file = self._directory.pool.get(f"{self.path}/{file_name(base)}") if end else None
-            while file is not None and position + HEADER_SIZE <= end:
+            file = self._directory.pool.get(f"{self.path}/{file_name(base)}")
+            while position + HEADER_SIZE <= end:
                 try:
                     header = parse_header(file.pread(HEADER_SIZE, position))
-                    if header.base_offset < self._end or position + header.size_bytes > end:
-                        return
-                    check_crc(file.pread(header.size_bytes, position), header)
+                    data = file.pread(header.size_bytes, position)
+                    check_crc(data, header)
                 except InvalidBatchError:
-                    return
-                self._note(entry._replace(next_offset=header.next_offset), header, base, position)
+                    break
+                if header.base_offset < max(self._end, base):
+                    break
+                yield from self._write(base, position, data)
+                self._note(header, base, position)
+                self.changed = True
                 position += header.size_bytes
                 yield
+            if position < end or self._end == base:
+                break
+            base, position = self._end, 0
+        yield from self._flush_run()
 
-    def _remove_rest(self, start: int) -> Steps[None]:
+    def _leave_behind(self) -> None:
+        """Segments below the log's start; all of them, where a page-cache topic lost everything up to there."""
+        start = self._plan.start
+        if start > self._end:
+            if not self._plan.walk:
+                raise CorruptionError(
+                    self.path, 0, f"the log starts at {start} and ends before, at {self._end}"
+                )
+            self._segments.clear()
+            self._end = start
+            self.changed = True
+        bases = sorted(self._segments)
+        for base, following in itertools.pairwise(bases):
+            if following <= start:
+                del self._segments[base]
+
+    def _remove_rest(self) -> Steps[None]:
         """Remove what was never acknowledged, and what retention had given up."""
         directory = self._directory
         vfs = directory.vfs
@@ -353,14 +363,12 @@ class Rebuild:
                 file.datasync()
                 yield
 
-    def _finish(self, start: int, *, exists: bool) -> Log:
+    def _finish(self, *, exists: bool) -> Log:
         segments = [self._segments[base] for base in sorted(self._segments)]
-        if segments and start > self._end:
-            raise CorruptionError(self.path, 0, f"the log starts at {start} and ends before, at {self._end}")
-        while len(segments) > 1 and segments[1].base_offset <= start:
-            del segments[0]
         for segment in segments[:-1]:
             segment.sealed = True
+        start = self._plan.start
+        self._epochs.truncate_start(start)
         log = Log(
             self._directory,
             self.path,
@@ -369,13 +377,13 @@ class Rebuild:
             self._topic_id,
             self._config,
             start_offset=start,
-            end_offset=max(self._end, start),
+            end_offset=self._end,
             segments=segments or None,
             producers=self._producers,
             epochs=self._epochs,
         )
-        self._epochs.truncate_start(start)
-        log.created = exists
+        log.page_cache = self._plan.walk
+        log.created = exists and self._point is not None  # else its name may be in the page cache only
         active = log.segments[-1]
         if active.size and active.first_timestamp < 0:
             self._learn_age(active)
@@ -390,3 +398,20 @@ class Rebuild:
             raise CorruptionError(segment.path, 0, str(error)) from error
         segment.first_timestamp = header.max_timestamp
         segment.roll_after = header.max_timestamp if header.max_timestamp >= 0 else segment.created_ms
+
+
+def scan_producers(pool: FilePool, segments: list[tuple[int, str, int]]) -> Steps[ProducerStates]:
+    """Producer state from every batch header in (base offset, path, size in bytes) segments. Raises CorruptionError."""
+    states = ProducerStates()
+    for _, path, size in segments:
+        position = 0
+        while position < size:
+            try:
+                header = parse_header(pool.get(path).pread(HEADER_SIZE, position))
+            except InvalidBatchError as error:
+                raise CorruptionError(path, position, str(error)) from error
+            if header.producer_id >= 0:
+                states.record(header, header.base_offset, header.last_offset)
+            position += header.size_bytes
+            yield
+    return states

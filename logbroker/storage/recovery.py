@@ -7,7 +7,7 @@ Narrated in passes (all on one lane, before the broker listens; every one may be
 3. Each partition is rebuilt (`rebuild.py`). One that is damaged is refused alone: its requests get KAFKA_STORAGE_ERROR,
    its reason goes into every later checkpoint, and the ring it may be repaired from is kept aside.
 4. What the old life may have left in the page cache only is made sure of: the last commit of the chain and the checkpoint
-   itself are written again. (After a failed fsync Linux shows bytes that the disk doesn't have.)
+   itself are written again, whatever the checkpoint says. (After a failed fsync Linux shows bytes that the disk doesn't have.)
 5. The journal begins a new generation in a file that nothing above needs. The old ring stays until the first checkpoint,
    which starts at once in the background, has published everything.
 """
@@ -24,9 +24,11 @@ from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Checkpoint, Point, encode_point
 from logbroker.storage.executor import Steps
 from logbroker.storage.journal import read_generations
+from logbroker.storage.journal_format import SYNCED
 from logbroker.storage.log import Log
 from logbroker.storage.rebuild import Rebuild
 from logbroker.storage.replay import Chain, PartitionKey, Plan, chain, plan
+from logbroker.storage.segment import LOG_SUFFIX
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
@@ -56,6 +58,8 @@ class RecoveryReport(NamedTuple):
     refused: list[str]
     strays: list[str]
     clean: bool
+    changed: list[tuple[UUID, int]]
+    """(topic id, partition) of those that the journal or the page cache had more of than the checkpoint."""
 
 
 def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps[RecoveryReport]:
@@ -76,33 +80,50 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     points = {(point.topic_id, point.partition): point for point in checkpoint.points}
     plans = plan(linked.commits, points)
     for key, reason in linked.refused.items():
-        plans.setdefault(key, Plan(0)).corrupt = reason
+        plans.setdefault(key, Plan(points.get(key))).corrupt = reason
     yield
     refused: list[str] = []
+    changed: list[tuple[UUID, int]] = []
+    newly_damaged = False
     cut_bytes = batches = 0
-    strays = yield from _set_aside(directory, known, plans)
+    strays = yield from _set_aside(directory, known, points, plans)
     for partition in known:
         key = (partition.topic_id.bytes, partition.partition)
-        work = Rebuild(directory, *partition, points.get(key), plans.get(key))
+        point = points.get(key)
+        work = Rebuild(directory, *partition, point, plans.get(key) or Plan(point))
         try:
             log = yield from work.steps()
         except CorruptionError as error:
-            log = _refuse(directory, partition, str(error))
-            refused.append(f"{log.name}: {error}")
+            reason = (point.refused if point is not None else "") or str(error)
+            log = _refuse(directory, partition, reason)
+            refused.append(f"{log.name}: {reason}")
+            newly_damaged = newly_damaged or point is None or not point.refused
         cut_bytes += work.cut_bytes
         batches += work.replayed
-        directory.adopt(log, changed=key in plans or key not in points)
-        point = points.get(key)
+        directory.adopt(log, changed=work.changed)
+        if work.changed:
+            changed.append((partition.topic_id, partition.partition))
         if log.refused and point is None:
             point = Point(*key, 0, 0, [], [], b"")
         if point is not None:
             directory.checkpointer.points[key] = encode_point(point._replace(refused=log.refused))
-    if not checkpoint.clean or linked.commits:
-        yield from _make_sure(directory, checkpoint, linked, rings, names)
+    yield from _make_sure(directory, checkpoint, linked, rings, names)
     del rings
-    yield from directory.journal.open_steps(linked.last_sequences, linked.next_sequence, keep=bool(refused))
+    yield from directory.journal.open_steps(
+        linked.last_sequences,
+        linked.next_sequence,
+        oldest_generation=checkpoint.generation,
+        keep=newly_damaged,
+    )
     return RecoveryReport(
-        len(known), len(linked.commits), batches, cut_bytes, refused, strays, checkpoint.clean
+        len(known),
+        len(linked.commits),
+        batches,
+        cut_bytes,
+        refused,
+        strays,
+        checkpoint.clean and not linked.commits,
+        changed,
     )
 
 
@@ -137,9 +158,16 @@ def _read_rings(directory: LogDirectory) -> Steps[tuple[dict[str, memoryview], d
 
 
 def _set_aside(
-    directory: LogDirectory, known: list[KnownPartition], plans: dict[PartitionKey, Plan]
+    directory: LogDirectory,
+    known: list[KnownPartition],
+    points: dict[PartitionKey, Point],
+    plans: dict[PartitionKey, Plan],
 ) -> Steps[list[str]]:
-    """Folders that the metadata doesn't know: finish an announced deletion, keep everything else under another name."""
+    """Folders that the metadata doesn't know: finish an announced deletion, keep everything else under another name.
+
+    A folder whose owner can't be told, and of which nothing was ever known to be durable, may be that of an older topic
+    of the same name: nothing in it is anybody's any more.
+    """
     vfs = directory.vfs
     expected = {f"{partition.topic}-{partition.partition}": partition.topic_id for partition in known}
     strays: list[str] = []
@@ -151,16 +179,25 @@ def _set_aside(
             changed = True
             continue
         topic, dash, index = name.rpartition("-")
-        if not dash or not index.isdecimal() or not vfs.exists(f"{path}/{PARTITION_METADATA}"):
+        if not dash or not index.isdecimal():
             continue
+        owner = expected.get(name)
         topic_id = directory.read_topic_id(path)
-        if topic_id is None or expected.get(name) == topic_id:
+        if topic_id is None:
+            if owner is None or (owner.bytes, int(index)) in points:
+                continue
+            claimed = plans.get((owner.bytes, int(index)))
+            if claimed is not None and any(piece.entry.kind == SYNCED for piece in claimed.pieces):
+                continue
+            if not any(file.endswith(LOG_SUFFIX) for file in vfs.listdir(path)):
+                continue
+        elif owner == topic_id:
             continue
-        found = plans.get((topic_id.bytes, int(index)))
+        found = plans.get((topic_id.bytes, int(index))) if topic_id is not None else None
         if found is not None and found.deleted:
             yield from directory.remove_folder_steps(path)
         else:
-            vfs.rename(path, f"{directory.path}/{name}.{topic_id.hex}{STRAY_SUFFIX}")
+            vfs.rename(path, _stray_path(directory, name, topic_id))
             strays.append(name)
             _log.warning(
                 "a partition folder that no topic owns was set aside",
@@ -177,6 +214,16 @@ def _set_aside(
 
 
 PARTITION_METADATA = "partition.metadata"
+
+
+def _stray_path(directory: LogDirectory, name: str, topic_id: UUID | None) -> str:
+    stem = f"{directory.path}/{name}.{topic_id.hex if topic_id is not None else 'unknown'}"
+    path = stem + STRAY_SUFFIX
+    number = 1
+    while directory.vfs.exists(path):
+        number += 1
+        path = f"{stem}.{number}{STRAY_SUFFIX}"
+    return path
 
 
 def _refuse(directory: LogDirectory, partition: KnownPartition, reason: str) -> Log:
@@ -207,18 +254,15 @@ def _make_sure(
     """Write again what an earlier life may have seen only in the page cache."""
     vfs = directory.vfs
     if linked.commits:
-        last = linked.commits[-1].sequence
-        holder = next((name for name, sequence in linked.last_sequences.items() if sequence >= last), None)
-        if holder is not None:
-            where = linked.positions[last]
-            size = linked.commits[-1].size_bytes
-            file = vfs.open(names[holder])
-            file.pwritev([rings[holder][where : where + size]], where)
-            yield
-            file.datasync()
-            file.close()
-            yield
-    points = list(directory.checkpointer.points.values())
+        last = linked.commits[-1]
+        name, position = linked.places[last.sequence]
+        file = vfs.open(names[name])
+        file.pwritev([rings[name][position : position + last.size_bytes]], position)
+        yield
+        file.datasync()
+        file.close()
+        yield
+    points = [point for point in directory.checkpointer.points.values() if isinstance(point, bytes)]
     data = checkpoint_file.encode(
         checkpoint.generation, checkpoint.salt, checkpoint.sequence, points, clean=checkpoint.clean
     )

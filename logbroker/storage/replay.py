@@ -5,8 +5,11 @@ Two passes, no I/O:
 1. `chain`: put the commits of all ring files in order, from the checkpoint's sequence on, and find where they end. The last
    commit of a life may be torn, that is what a crash does. A bad commit with a good one behind it is corruption: the
    partitions that its header names are refused, or the whole directory if the header can't be read.
-2. `plan`: fold the entries of each partition, in order, into the writes that recovery must repeat, the byte ranges that
-   it must verify (direct sync), the end and the start of the log.
+2. `plan`: fold the entries of each partition, in order, onto its point: the writes that recovery must repeat, the byte ranges that
+   it must verify (direct sync), the end and the start of the log, which segments must be there and how long.
+
+What a truncation made void is taken out of the plan and never done: the bytes may lie where a newer, directly synced
+batch lies now, and nothing but the file holds that one.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from logbroker.storage.journal_format import (
     DELETE,
     FLUSHED,
     LOG_START,
+    PAGE_CACHE,
     START,
     SYNCED,
     TRUNCATE,
@@ -43,30 +47,67 @@ class Chain(NamedTuple):
     next_sequence: int
     last_sequences: dict[str, int]
     refused: dict[PartitionKey, str]
-    positions: dict[int, int]
-    """Where each commit lies in its file."""
+    places: dict[int, tuple[str, int]]
+    """File and position of each commit."""
 
 
 class Piece(NamedTuple):
-    """One thing to do again, in order: write a batch, verify a synced range, or cut."""
+    """One thing to do again, in order: write a batch, or verify a range that was synced."""
 
     entry: Entry
     payload: memoryview | None
 
 
 class Plan:
-    """What must become of one partition."""
+    """What must become of one partition: its point, and every entry behind it."""
 
-    __slots__ = ("corrupt", "deleted", "end", "pieces", "start", "truncated")
+    __slots__ = (
+        "corrupt",
+        "covered",
+        "cut",
+        "deleted",
+        "end",
+        "floor",
+        "pieces",
+        "reach",
+        "sizes",
+        "start",
+        "touched",
+        "walk",
+    )
 
-    def __init__(self, start: int) -> None:
-        self.start = start
+    def __init__(self, point: Point | None = None) -> None:
+        self.start = point.start_offset if point else 0
+        self.covered = point.end_offset if point else 0
+        """What the point vouches for ends here."""
         self.end: int | None = None
         """Where the journal's entries end; None while none says so."""
         self.pieces: list[Piece] = []
-        self.truncated = False
+        self.cut: int | None = None
+        """The lowest offset that a truncation cut to."""
+        self.walk = point.page_cache if point else False
+        """Whether whole batches behind the end may have been acknowledged from the page cache."""
+        self.sizes: dict[int, int] = {}
+        """Segments that the files must hold, by base offset, and bytes that each must have."""
+        self.reach: dict[int, int] = {}
+        """Offset behind the last batch that is known of each segment."""
+        self.floor = 0
+        """Segments that begin below this were given up, if they end below the log's start."""
+        self.touched = False
+        """Whether the journal speaks of the partition."""
         self.deleted = False
         self.corrupt: str | None = None
+        if point is not None:
+            segments = point.segments
+            for at, (base, size) in enumerate(segments):
+                self.sizes[base] = size
+                self.reach[base] = segments[at + 1][0] if at + 1 < len(segments) else point.end_offset
+
+    def is_dead(self, base: int, *, present: bool) -> bool:
+        """Whether the log's start has left this segment behind, so that its file need not be there, nor come back."""
+        if self.reach.get(base, self.start + 1) > self.start:
+            return False
+        return not present or any(base < later <= self.start for later in (*self.reach, self.floor))
 
 
 def chain(
@@ -87,13 +128,17 @@ def chain(
     commits: list[Commit] = []
     refused: dict[PartitionKey, str] = {}
     last: dict[str, int] = {}
-    positions: dict[int, int] = {}
+    places: dict[int, tuple[str, int]] = {}
     expected = checkpoint.sequence
     numbers = sorted(lives)
     starts = {number: _start_of(files, lives[number]) for number in numbers}
-    lives_left = [
-        number for number in numbers if starts[number] is not None or number == checkpoint.generation
-    ]
+    lives_left = []
+    for number in numbers:
+        if starts[number] is not None or number == checkpoint.generation:
+            lives_left.append(number)
+        elif _good_after(files, lives[number], -1, None) is not None:
+            # A life's first commit is durable before its second is written.
+            raise CorruptionError("journal", 0, f"the first commit of generation {number} is damaged")
     for at, number in enumerate(lives_left):
         life = lives[number]
         end = next((starts[later] for later in lives_left[at + 1 :] if starts[later] is not None), None)
@@ -119,9 +164,9 @@ def chain(
                 commits.append(commit)
             if found:
                 last[found[0]] = max(last.get(found[0], -1), expected)
-                positions[expected] = found[1]
+                places[expected] = (found[0], found[1])
             expected += 1
-    return Chain(commits, expected, last, refused, positions)
+    return Chain(commits, expected, last, refused, places)
 
 
 def _start_of(files: Mapping[str, memoryview], life: dict[int, tuple[str, int, CommitHead]]) -> int | None:
@@ -151,8 +196,8 @@ def _good_after(
 
 
 def plan(commits: Sequence[Commit], points: Mapping[PartitionKey, Point]) -> dict[PartitionKey, Plan]:
-    """Fold every entry into its partition's plan. Partitions that the journal doesn't name have none."""
-    plans: dict[PartitionKey, Plan] = {}
+    """Fold every entry onto its partition's point: a plan for each partition that has a point or an entry."""
+    plans = {key: Plan(point) for key, point in points.items()}
     for commit in commits:
         for entry, payload in zip(commit.entries, commit.payloads, strict=True):
             if entry.kind == START:
@@ -160,39 +205,71 @@ def plan(commits: Sequence[Commit], points: Mapping[PartitionKey, Point]) -> dic
             key = (entry.topic_id, entry.partition)
             current = plans.get(key)
             if current is None:
-                point = points.get(key)
-                current = plans[key] = Plan(point.start_offset if point else 0)
-            _fold(current, entry, payload, points.get(key))
+                current = plans[key] = Plan()
+            current.touched = True
+            _fold(current, entry, payload)
     return plans
 
 
-def _fold(current: Plan, entry: Entry, payload: memoryview | None, point: Point | None) -> None:
+def _fold(current: Plan, entry: Entry, payload: memoryview | None) -> None:
     kind = entry.kind
     if kind in (BATCH, SYNCED):
-        expected = current.end
-        if (
-            expected is None
-        ):  # the first after the checkpoint may lie below what the checkpoint covers, never above
-            covered = point.end_offset if point else entry.previous_end
-            if entry.previous_end > covered:
-                current.corrupt = (
-                    f"the journal goes on at offset {entry.previous_end}, the checkpoint ends at {covered}"
-                )
-        elif entry.previous_end != expected:
+        # Entries chain. Those behind a checkpoint may begin below what it covers, and skip what it covers and
+        # no commit ever held; they never begin above both.
+        least = current.end if current.end is not None else 0
+        most = max(least, current.covered)
+        if not least <= entry.previous_end <= most:
+            expected = f"{least}" if least == most else f"{least} to {most}"
             current.corrupt = (
                 f"the journal goes on at offset {entry.previous_end} where {expected} was expected"
             )
         current.end = entry.next_offset
         current.pieces.append(Piece(entry, payload))
+        current.reach[entry.segment_base] = entry.next_offset
     elif kind == TRUNCATE:
-        current.truncated = True
-        current.end = entry.next_offset
-        current.pieces.append(Piece(entry, None))
+        _truncate(current, entry)
     elif kind == FLUSHED:
         current.end = entry.next_offset
+        current.walk = False
         current.pieces.append(Piece(entry, None))
+        current.reach[entry.segment_base] = entry.next_offset
+    elif kind == PAGE_CACHE:
+        current.walk = True
     elif kind == LOG_START:
         current.start = max(current.start, entry.next_offset)
+        current.floor = max(current.floor, entry.segment_base)
     elif kind == DELETE:
         current.deleted = True
         current.pieces = []
+
+
+def _truncate(current: Plan, entry: Entry) -> None:
+    """Take out what the truncation made void. A page-cache topic says PAGE_CACHE again once its files are cut."""
+    base, position, end = entry.segment_base, entry.position, entry.next_offset
+    current.pieces = [
+        kept for piece in current.pieces if (kept := _piece_below(piece, base, position, end)) is not None
+    ]
+    for later in [later for later in current.reach if later > base]:
+        del current.reach[later]
+    for later in [later for later in current.sizes if later > base]:
+        del current.sizes[later]
+    current.sizes[base] = min(current.sizes.get(base, 0), position)
+    current.reach[base] = end
+    current.floor = min(current.floor, base)
+    current.covered = min(current.covered, end)
+    current.cut = end if current.cut is None else min(current.cut, end)
+    current.end = end
+    current.walk = False
+
+
+def _piece_below(piece: Piece, base: int, position: int, end: int) -> Piece | None:
+    entry = piece.entry
+    if entry.kind == FLUSHED:  # everything up to its end was synced, so everything up to the cut was
+        if entry.next_offset > end:
+            entry = entry._replace(segment_base=base, position=position, base_offset=end, next_offset=end)
+        return Piece(entry, None)
+    if entry.segment_base > base or (entry.segment_base == base and entry.position >= position):
+        return None
+    if entry.segment_base == base and entry.kind == SYNCED and entry.position + entry.length > position:
+        entry = entry._replace(next_offset=end, length=position - entry.position)
+    return Piece(entry, piece.payload)

@@ -217,6 +217,7 @@ class Segment:
         if job.items:
             file = pool.get(self.path, create=True, pin=True)
             file.pwritev([item.buffer for item in job.items], job.position)
+            pool.keep(self.path, file)
             yield
         for path, (position, data) in (
             (self.index_path, job.offset_entries),
@@ -250,6 +251,11 @@ class Segment:
         relative = end_offset - self.base_offset
         self.index.truncate(relative, maps, self.index_path)
         self.time_index.reset()
+        for path in (self.index_path, self.time_index_path):
+            maps.forget(path)
+        if position == 0:
+            self.first_timestamp = -1
+            self.roll_after = 1 << 62
         self.max_timestamp = -1
         self.max_timestamp_offset = self.base_offset
         self.times_known = position == 0

@@ -235,7 +235,7 @@ class _DirectoryVerifier:
             linked.commits, {(point.topic_id, point.partition): point for point in checkpoint.points}
         )
         for key, reason in linked.refused.items():
-            plans.setdefault(key, Plan(0)).corrupt = reason
+            plans.setdefault(key, Plan()).corrupt = reason
         return plans
 
     # Partitions
