@@ -143,6 +143,7 @@ class Broker:
             "logbroker_request_seconds", "From a request's last byte to its reply, by API.", ["api"]
         )
         dispatcher = Dispatcher(self, self.tasks, latency=latency.labels)
+        self.metrics.register(dispatcher.collect)
         self.server = Server(dispatcher.dispatch, server_limits(settings), self.clock)
         self._started.append("server")
         bound = []

@@ -33,6 +33,7 @@ class Route:
         handle: The module's `handle`; None if it has only `handle_frame`.
         handle_frame: The module's `handle_frame`, which takes precedence, or None.
         failure: The module's `failure`, or None.
+        handled: Requests that could be decoded, and so came to the handler; a `handle_frame` counts them itself.
         pipelined: Whether a connection may have several in work.
         tagged_request_header: Whether the request's header ends in tagged fields.
         latency: Counts how long requests took, in microseconds; None: nobody wants to know.
@@ -48,6 +49,7 @@ class Route:
         "failure",
         "handle",
         "handle_frame",
+        "handled",
         "latency",
         "on_error",
         "pipelined",
@@ -78,6 +80,7 @@ class Route:
         self.handle = handle
         self.handle_frame = handle_frame
         self.failure = failure
+        self.handled = 0
         self.pipelined = pipelined
         self.latency = latency
         self.on_error = on_error

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from importlib import import_module
 from struct import Struct
 from typing import Any, Final
@@ -25,7 +25,7 @@ from logbroker.base import logs
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, ProtocolError
-from logbroker.base.metrics import Histogram
+from logbroker.base.metrics import Histogram, Metric
 from logbroker.base.tasks import TaskScope
 from logbroker.broker.context import RequestContext, Route
 from logbroker.broker.handlers import ADVERTISED, PIPELINED, api_versions
@@ -131,8 +131,21 @@ class Dispatcher:
             connection.serial = True
         return True
 
+    def collect(self) -> Iterable[Metric]:
+        """What `/metrics` shows of the requests so far."""
+        yield Metric(
+            "logbroker_requests_total",
+            "Requests that could be decoded and came to their handler, by API and version.",
+            "counter",
+            (
+                ((("api", route.spec.name), ("version", str(route.version))), route.handled)
+                for route in list(self._routes.values())
+            ),
+        )
+
     def _handle(self, context: RequestContext, route: Route, frame: memoryview, position: int) -> None:
         request = route.decode(frame, position)
+        route.handled += 1
         context.request = request
         answer = route.handle(self._broker, context, request)  # type: ignore[misc]
         if isinstance(answer, Completion):

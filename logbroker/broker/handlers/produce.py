@@ -162,7 +162,9 @@ def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, pos
             else:
                 broker.produce_waits.add(context, waiter, timeout_ms)
             return
-    request: ProduceRequest = context.route.decode(frame, position)
+    route = context.route
+    request: ProduceRequest = route.decode(frame, position)
+    route.handled += 1
     context.request = request
     _append_several(broker, context, request)
 
