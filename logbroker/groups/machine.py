@@ -162,6 +162,14 @@ class GroupMachine:
             done(ErrorCode.NONE)
         return results
 
+    def release_waiting(self, error: ErrorCode) -> None:
+        """Answer everybody who waits for a rebalance or an assignment, ahead of the shard's end."""
+        effects = Effects()
+        for group in self.groups.values():
+            self._services.protocol.release(group, error, effects)
+        for waiter, response in effects.replies:
+            waiter.set(response)
+
     # ---- offsets
 
     def check_commit(

@@ -137,6 +137,7 @@ class GroupService:
             self._protocol, clock, timers, self._topic_id, self._retention_ms
         )
         self._expiry: TimerHandle | None = None
+        self._closing = False
         self._creating: asyncio.Task[BrokerError | None] | None = None
         services = ShardServices(
             clock,
@@ -156,6 +157,15 @@ class GroupService:
         self._metadata.subscribe(self)
         self._lead()
         self._expire_in(self._metadata.image.settings.offsets_retention_check_interval_ms, [])
+
+    def release_waiting(self) -> None:
+        """Answer every JoinGroup and SyncGroup that waits, and let none wait from now on: the broker is about to stop.
+
+        Members look for their coordinator until it is back. Commits under way are still waited for.
+        """
+        self._closing = True
+        for machine in list(self.runtime.machines()):
+            machine.release_waiting(ErrorCode.NOT_COORDINATOR)
 
     async def stop(self) -> None:
         """Answer everybody who waits, and serve no longer. What was acknowledged is in the log."""
@@ -220,6 +230,8 @@ class GroupService:
     ) -> JoinGroupResponse | Completion[JoinGroupResponse]:
         if not request.group_id:
             return join_refusal(ErrorCode.INVALID_GROUP_ID, request.member_id)
+        if self._closing:
+            return join_refusal(ErrorCode.NOT_COORDINATOR, request.member_id)
         settings = self._metadata.image.settings
         shortest, longest = settings.group_min_session_timeout_ms, settings.group_max_session_timeout_ms
         if not shortest <= request.session_timeout_ms <= longest:
@@ -246,6 +258,8 @@ class GroupService:
         """SyncGroup."""
         if not request.group_id:
             return sync_refusal(ErrorCode.INVALID_GROUP_ID)
+        if self._closing:
+            return sync_refusal(ErrorCode.NOT_COORDINATOR)
         if version >= PROTOCOL_IN_SYNC_FROM and (
             request.protocol_type is None or request.protocol_name is None
         ):

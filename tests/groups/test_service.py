@@ -433,6 +433,23 @@ def test_leaving_is_answered_when_the_empty_group_is_on_record(tmp_path):
     on_stage(tmp_path, play)
 
 
+def test_nobody_waits_for_a_broker_that_stops(tmp_path):
+    async def play(stage):
+        await stage.groups.ensure_topic()
+        first = await stage.ask(join_group, join(), 3)
+        waiting = stage.groups.join(join(), 3, "c", "h")  # the first member would have to rejoin
+        syncing = stage.groups.sync(SyncGroupRequest("g", 1, first.member_id), 4)
+        assert not waiting.done
+        stage.groups.release_waiting()
+        elsewhere = ErrorCode.NOT_COORDINATOR
+        assert (await waiting).error_code == elsewhere
+        assert (await syncing).error_code in (elsewhere, ErrorCode.REBALANCE_IN_PROGRESS)
+        assert (await stage.ask(join_group, join(), 9)).error_code == elsewhere
+        assert (await stage.ask(sync_group, SyncGroupRequest("g", 1, "m"), 4)).error_code == elsewhere
+
+    on_stage(tmp_path, play)
+
+
 def test_expired_offsets_are_looked_for_shard_by_shard(tmp_path):
     async def play(stage):
         await stage.create("t")

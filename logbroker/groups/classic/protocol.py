@@ -199,11 +199,15 @@ class ClassicProtocol(Joining):
             _log.warning("an empty group could not be stored", group=group.group_id, error=error.name)
         return effects
 
-    def kill(self, group: ClassicGroup, error: ErrorCode, effects: Effects, at: Moment) -> None:
-        """End the group: everybody who waits is told `error`."""
+    def release(self, group: ClassicGroup, error: ErrorCode, effects: Effects) -> None:
+        """Tell everybody who waits `error`; the group stays as it is."""
         for member in group.members.values():
             effects.reply(group.take_join_waiter(member), join_refusal(error, member.member_id))
             self._answer_sync(member, sync_refusal(error), effects)
+
+    def kill(self, group: ClassicGroup, error: ErrorCode, effects: Effects, at: Moment) -> None:
+        """End the group: everybody who waits is told `error`."""
+        self.release(group, error, effects)
         for member_id in [*group.members, *group.pending_members]:
             group.remove(member_id)
         group.join_deadline = group.sync_deadline = group.wake_at = inf
