@@ -90,6 +90,7 @@ class BatchWalk:
         "next_offset",
         "path",
         "position",
+        "stopped",
     )
 
     def __init__(
@@ -107,6 +108,8 @@ class BatchWalk:
         self.path = path
         self.position = start
         """How far the walk came."""
+        self.stopped = False
+        """Whether it can't go on."""
         self.end = end
         self.findings: list[Finding] = []
         self.damaged: list[tuple[int, int]] = []
@@ -121,15 +124,17 @@ class BatchWalk:
         self._on_batch = on_batch
         self._chunk_bytes = max(chunk_bytes, HEADER_SIZE)
 
-    def steps(self) -> Steps[None]:
-        """Walk; one read a step. Raises OSError."""
-        while self.position < self.end:
+    def steps(self, limit_bytes: int | None = None) -> Steps[None]:
+        """Walk; one read a step. With a limit it pauses after so many bytes, and another call goes on. Raises OSError."""
+        stop = self.bytes_checked + limit_bytes if limit_bytes is not None else None
+        while self.position < self.end and (stop is None or self.bytes_checked < stop):
             position = self.position
             data = self._read(min(self._chunk_bytes, self.end - position), position)
             yield
             used = self._check_chunk(data, position)
-            self.bytes_checked += used
+            self.bytes_checked += max(used, 0)
             if used < 0 or (used == 0 and not (yield from self._check_large(data, position))):
+                self.stopped = True
                 return
 
     def _check_chunk(self, data: Buffer, position: int) -> int:

@@ -173,6 +173,15 @@ class Engine:
             if offset == before:
                 return found
 
+    def values_once(self, log, offset, *, max_bytes=1 << 20):
+        """{offset: value} of what one read from `offset` on serves."""
+        data = b"".join(log.read(offset, max_bytes, self.directory.reader()))
+        return {
+            record.offset: bytes(record.value)
+            for position, header in iter_batches(data, verify_crc=True)
+            for record in decode_records(data[position : position + header.size_bytes])
+        }
+
     def files(self, topic="t", index=0, suffix=""):
         """Names in the partition's folder."""
         folder = f"{self.path}/{topic}-{index}"
