@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from support.broker_process import BrokerProcess  # noqa: E402: the line above makes it importable
+from support.broker_process import BrokerProcess  # noqa: E402  the line above makes it importable
 
 ADMIN_TIMEOUT_S = 60.0
 # Both forget a deleted topic's files soon, so that one row's data doesn't fill the disk for the next.
