@@ -41,6 +41,7 @@ from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.memory_host import MemoryHost, Reserve
 from logbroker.storage.recovery import KnownPartition, RecoveryReport
 from logbroker.storage.retention import retained_start
+from logbroker.storage.scrubber import Scrubber
 from logbroker.storage.segment import WouldBlockError
 from logbroker.storage.vfs import OsVfs
 
@@ -57,6 +58,7 @@ class LogDirState:
     directory_id: UUID | None = None
     directory: LogDirectory | None = None
     executor: ThreadExecutor | None = None
+    scrubber: Scrubber | None = None
     lock: DirectoryLock | None = None
     report: RecoveryReport | None = None
     error: str | None = None
@@ -216,6 +218,8 @@ class ReplicaManager:
         state.report = report
         if error is not None:
             self._offline(state, str(error))
+        else:
+            state.scrubber = Scrubber(state.directory)
 
     @property
     def unclean(self) -> bool:
@@ -377,6 +381,12 @@ class ReplicaManager:
         for state in self.states:
             if state.directory is not None and state.online:
                 state.directory.tick(now_ms)
+                if state.scrubber is not None:
+                    state.scrubber.tick(
+                        now_ms,
+                        interval_ms=self._settings.log_scrub_interval_ms,
+                        max_bytes_per_second=self._settings.log_scrub_max_bytes_per_second,
+                    )
                 if retention:
                     self._spawn(self._retain(state.directory, now_ms))
         if not self._closing:
@@ -431,6 +441,8 @@ class ReplicaManager:
     async def _close_directory(self, state: LogDirState) -> None:
         if state.directory is not None and state.executor is not None:
             loop = asyncio.get_running_loop()
+            if state.scrubber is not None:
+                state.scrubber.close()
             closed: asyncio.Future[None] = loop.create_future()
             state.directory.close(lambda: closed.set_result(None))
             await closed
