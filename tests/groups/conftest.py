@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pathlib
 import shutil
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 
+from logbroker.base.clock import ManualClock
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError
+from logbroker.base.tasks import TaskScope
+from logbroker.broker.handlers import offset_commit, offset_fetch
+from logbroker.config.settings import Settings
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
 from logbroker.groups.machine import GroupMachine, GroupServices, NewOffset
-from logbroker.testing.coordinators import Bench
+from logbroker.groups.service import GroupService
+from logbroker.metadata.controller import NewTopic
+from logbroker.metadata.service import MetadataService
+from logbroker.testing.coordinators import Bench, ManualTimers, MemoryLog
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from logbroker.wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
+from logbroker.wire.messages.offset_fetch import (
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopics,
+)
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 TOPICS = {"t": UUID(int=1000), "u": UUID(int=1001)}
@@ -167,6 +187,120 @@ def got(waiter: Completion):
 
 def error_of(waiter: Completion) -> str:
     return ErrorCode(got(waiter).error_code).name
+
+
+DIRECTORY = UUID(int=0xD1)
+
+
+class Replicas:
+    """Logs in memory, by topic and partition."""
+
+    def __init__(self):
+        self.logs = {}
+        self.offline = False
+
+    def partition(self, topic, index):
+        if self.offline:
+            raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, "the log directory is offline")
+        return self.logs.setdefault((topic, index), MemoryLog(instant=True))
+
+
+class Stage:
+    """The service over real metadata, as the broker its handlers know."""
+
+    node_id = 7
+
+    async def open(self, directory, **settings):
+        self.settings = Settings(
+            node_id=7,
+            log_dirs=(str(directory),),
+            group_initial_rebalance_delay_ms=0,
+            **{"offsets_topic_num_partitions": 4, **settings},
+        )
+        self.clock = ManualClock()
+        self.timers = ManualTimers(self.clock)
+        self.directory_id = DIRECTORY
+        self.metadata = await MetadataService.open(self.settings)
+        await self.metadata.register_directory(DIRECTORY, str(directory))
+        self.replicas = Replicas()
+        self.failures = []
+        self.tasks = TaskScope("test", on_failure=lambda what, _: self.failures.append(what))
+        self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
+        await self.groups.start()
+
+    async def close(self):
+        await self.groups.stop()
+        await self.tasks.close()
+        await self.metadata.close()
+        assert self.failures == []
+
+    def advertised(self, listener_name):
+        return {"INSIDE": ("inside.example", 9092)}[listener_name]
+
+    async def ask(self, handler, request, version):
+        context = SimpleNamespace(
+            api_version=version, client_id="c", client_host="10.0.0.7", listener_name="INSIDE"
+        )
+        answer = handler.handle(self, context, request)
+        if isinstance(answer, Completion):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            while not answer.done and self.timers.expire_due():
+                await asyncio.sleep(0)
+                self.clock.advance(10)
+            assert answer.done
+        return await answer if hasattr(answer, "__await__") else answer
+
+    async def create(self, *names, partitions=3):
+        outcomes = await self.metadata.create_topics([NewTopic(name, partitions) for name in names])
+        assert all(outcome.error is None for outcome in outcomes)
+
+    async def commit(self, offset, group="g", topic="t", partition=0, version=9):
+        request = OffsetCommitRequest(
+            group,
+            topics=[
+                OffsetCommitRequestTopic(
+                    topic, partitions=[OffsetCommitRequestPartition(partition, offset, -1, "")]
+                )
+            ],
+        )
+        response = await self.ask(offset_commit, request, version)
+        return ErrorCode(response.topics[0].partitions[0].error_code).name
+
+    async def fetch(self, group="g", topic="t", partition=0):
+        request = OffsetFetchRequest(
+            groups=[
+                OffsetFetchRequestGroup(
+                    group, topics=[OffsetFetchRequestTopics(topic, partition_indexes=[partition])]
+                )
+            ]
+        )
+        answer = (await self.ask(offset_fetch, request, 9)).groups[0]
+        return (
+            ErrorCode(answer.error_code).name
+            if answer.error_code
+            else answer.topics[0].partitions[0].committed_offset
+        )
+
+
+def run_on_stage(directory, play, **settings):
+    async def run():
+        stage = Stage()
+        await stage.open(directory, **settings)
+        await play(stage)
+        await stage.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def on_stage(tmp_path):
+    """Play a coroutine function with a `Stage`, given settings."""
+
+    def play_on(play, **settings):
+        run_on_stage(tmp_path, play, **settings)
+
+    return play_on
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from logbroker.coordination.shard import ShardState
 from logbroker.groups.machine import NewOffset
 
 PARTITIONS = range(12)
-SEEDS = range(20)
+SEEDS = range(12)
 STEPS = 250
 
 

@@ -3,16 +3,9 @@
 import asyncio
 import dataclasses
 from types import SimpleNamespace
-from uuid import UUID
 
-import pytest
-
-from logbroker.base.clock import ManualClock
-from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import BrokerError
 from logbroker.base.metrics import Registry
-from logbroker.base.tasks import TaskScope
 from logbroker.broker.handlers import (
     describe_groups,
     find_coordinator,
@@ -27,10 +20,8 @@ from logbroker.broker.handlers import (
 from logbroker.config.settings import Settings
 from logbroker.coordination.shard import ShardState
 from logbroker.groups.service import OFFSETS_TOPIC, GroupService
-from logbroker.metadata.controller import NewTopic, TopicToDelete
+from logbroker.metadata.controller import TopicToDelete
 from logbroker.metadata.events import SettingsReloaded
-from logbroker.metadata.service import MetadataService
-from logbroker.testing.coordinators import ManualTimers, MemoryLog
 from logbroker.wire.messages.describe_groups import DescribeGroupsRequest
 from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
@@ -46,111 +37,8 @@ from logbroker.wire.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopic,
-    OffsetFetchRequestTopics,
 )
 from logbroker.wire.messages.sync_group import SyncGroupRequest
-
-DIRECTORY = UUID(int=0xD1)
-
-
-class Replicas:
-    """Logs in memory, by topic and partition."""
-
-    def __init__(self):
-        self.logs = {}
-        self.offline = False
-
-    def partition(self, topic, index):
-        if self.offline:
-            raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, "the log directory is offline")
-        return self.logs.setdefault((topic, index), MemoryLog(instant=True))
-
-
-class Stage:
-    """The service over real metadata, as the broker its handlers know."""
-
-    node_id = 7
-
-    async def open(self, directory, **settings):
-        self.settings = Settings(
-            node_id=7,
-            log_dirs=(str(directory),),
-            group_initial_rebalance_delay_ms=0,
-            **{"offsets_topic_num_partitions": 4, **settings},
-        )
-        self.clock = ManualClock()
-        self.timers = ManualTimers(self.clock)
-        self.metadata = await MetadataService.open(self.settings)
-        await self.metadata.register_directory(DIRECTORY, str(directory))
-        self.replicas = Replicas()
-        self.failures = []
-        self.tasks = TaskScope("test", on_failure=lambda what, _: self.failures.append(what))
-        self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
-        await self.groups.start()
-
-    async def close(self):
-        await self.groups.stop()
-        await self.tasks.close()
-        await self.metadata.close()
-        assert self.failures == []
-
-    def advertised(self, listener_name):
-        return {"INSIDE": ("inside.example", 9092)}[listener_name]
-
-    async def ask(self, handler, request, version):
-        context = SimpleNamespace(
-            api_version=version, client_id="c", client_host="10.0.0.7", listener_name="INSIDE"
-        )
-        answer = handler.handle(self, context, request)
-        if isinstance(answer, Completion):
-            for _ in range(3):
-                await asyncio.sleep(0)
-            while not answer.done and self.timers.expire_due():
-                await asyncio.sleep(0)
-                self.clock.advance(10)
-            assert answer.done
-        return await answer if hasattr(answer, "__await__") else answer
-
-    async def create(self, *names, partitions=3):
-        outcomes = await self.metadata.create_topics([NewTopic(name, partitions) for name in names])
-        assert all(outcome.error is None for outcome in outcomes)
-
-    async def commit(self, offset, group="g", topic="t", partition=0, version=9):
-        request = OffsetCommitRequest(
-            group,
-            topics=[
-                OffsetCommitRequestTopic(
-                    topic, partitions=[OffsetCommitRequestPartition(partition, offset, -1, "")]
-                )
-            ],
-        )
-        response = await self.ask(offset_commit, request, version)
-        return ErrorCode(response.topics[0].partitions[0].error_code).name
-
-    async def fetch(self, group="g", topic="t", partition=0):
-        request = OffsetFetchRequest(
-            groups=[
-                OffsetFetchRequestGroup(
-                    group, topics=[OffsetFetchRequestTopics(topic, partition_indexes=[partition])]
-                )
-            ]
-        )
-        answer = (await self.ask(offset_fetch, request, 9)).groups[0]
-        return (
-            ErrorCode(answer.error_code).name
-            if answer.error_code
-            else answer.topics[0].partitions[0].committed_offset
-        )
-
-
-def on_stage(directory, play, **settings):
-    async def run():
-        stage = Stage()
-        await stage.open(directory, **settings)
-        await play(stage)
-        await stage.close()
-
-    asyncio.run(run())
 
 
 def join(group="g", member="", protocols=(("range", b"m"),), session_ms=10_000):
@@ -165,63 +53,7 @@ def join(group="g", member="", protocols=(("range", b"m"),), session_ms=10_000):
     )
 
 
-def test_the_first_question_creates_the_topic_once(tmp_path):
-    async def play(stage):
-        keys = FindCoordinatorRequest(key_type=0, coordinator_keys=["g", "other"])
-        one, two = await asyncio.gather(
-            stage.ask(find_coordinator, keys, 6),
-            stage.ask(find_coordinator, FindCoordinatorRequest(key="g"), 3),
-        )
-        for found in (*one.coordinators, two):
-            assert (found.error_code, found.node_id, found.host, found.port) == (0, 7, "inside.example", 9092)
-        topic = stage.metadata.image.topic(OFFSETS_TOPIC)
-        assert len(topic.partitions) == 4
-        assert topic.config.cleanup_policy == {"compact"}
-        assert topic.config.compression_type == "producer"
-        assert topic.config.segment_bytes == stage.settings.offsets_topic_segment_bytes
-        assert topic.internal
-        assert stage.groups.runtime.partition_count == 4
-
-    on_stage(tmp_path, play)
-
-
-def test_a_topic_that_cannot_be_created_is_asked_for_again(tmp_path):
-    async def play(stage):
-        stage.metadata.directory_failed(DIRECTORY)
-        keys = FindCoordinatorRequest(key_type=0, coordinator_keys=["g"])
-        found = (await stage.ask(find_coordinator, keys, 6)).coordinators[0]
-        assert (found.error_code, found.node_id, found.port) == (ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, -1)
-        await stage.metadata.register_directory(DIRECTORY, str(tmp_path))
-        found = (await stage.ask(find_coordinator, keys, 6)).coordinators[0]
-        assert found.error_code == 0
-
-    on_stage(tmp_path, play)
-
-
-@pytest.mark.parametrize(
-    ("key_type", "version", "code"),
-    [
-        (1, 6, "INVALID_REQUEST"),
-        (1, 2, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
-        (2, 6, "INVALID_REQUEST"),
-        (9, 6, "INVALID_REQUEST"),
-        (9, 1, "INVALID_REQUEST"),
-    ],
-)
-def test_other_coordinators_are_refused_with_a_reason(tmp_path, key_type, version, code):
-    async def play(stage):
-        request = FindCoordinatorRequest(key="x", key_type=key_type, coordinator_keys=["x"])
-        response = await stage.ask(find_coordinator, request, version)
-        answer = response.coordinators[0] if version >= 4 else response
-        assert ErrorCode(answer.error_code).name == code
-        assert answer.error_message
-        assert answer.node_id == -1
-        assert stage.metadata.image.topic(OFFSETS_TOPIC) is None
-
-    on_stage(tmp_path, play)
-
-
-def test_without_the_topic_nobody_coordinates(tmp_path):
+def test_without_the_topic_nobody_coordinates(on_stage):
     async def play(stage):
         elsewhere = ErrorCode.NOT_COORDINATOR
         await stage.create("t")
@@ -241,10 +73,10 @@ def test_without_the_topic_nobody_coordinates(tmp_path):
         newer = await stage.ask(offset_fetch, OffsetFetchRequest("g", named), 2)
         assert (newer.error_code, newer.topics) == (elsewhere, [])
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_while_a_shard_loads_only_heartbeats_are_fine(tmp_path):
+def test_while_a_shard_loads_only_heartbeats_are_fine(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -268,10 +100,10 @@ def test_while_a_shard_loads_only_heartbeats_are_fine(tmp_path):
         await runtime.wait_loaded()
         assert await stage.fetch() == 5
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_a_failed_shard_is_not_available_to_find(tmp_path):
+def test_a_failed_shard_is_not_available_to_find(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -293,7 +125,7 @@ def test_a_failed_shard_is_not_available_to_find(tmp_path):
         found = await stage.ask(find_coordinator, FindCoordinatorRequest(coordinator_keys=["g"]), 6)
         assert found.coordinators[0].error_code == 0
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
 async def _commit_later(stage):
@@ -304,7 +136,7 @@ async def _commit_later(stage):
     return response.topics[0].partitions[0].error_code
 
 
-def test_a_commit_that_is_not_durable_in_time_says_so(tmp_path):
+def test_a_commit_that_is_not_durable_in_time_says_so(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -319,10 +151,10 @@ def test_a_commit_that_is_not_durable_in_time_says_so(tmp_path):
         log.settle()
         assert await stage.fetch() == 5
 
-    on_stage(tmp_path, play, offsets_commit_timeout_ms=5000)
+    on_stage(play, offsets_commit_timeout_ms=5000)
 
 
-def test_a_commit_beyond_a_batch_says_so(tmp_path):
+def test_a_commit_beyond_a_batch_says_so(on_stage):
     async def play(stage):
         await stage.create("t", partitions=100)
         await stage.groups.ensure_topic()
@@ -333,10 +165,10 @@ def test_a_commit_beyond_a_batch_says_so(tmp_path):
         assert codes == {ErrorCode.INVALID_COMMIT_OFFSET_SIZE}
         assert await stage.fetch() == -1
 
-    on_stage(tmp_path, play, message_max_bytes=4096)
+    on_stage(play, message_max_bytes=4096)
 
 
-def test_offsets_go_with_their_topic_and_do_not_come_back(tmp_path):
+def test_offsets_go_with_their_topic_and_do_not_come_back(on_stage):
     async def play(stage):
         await stage.create("t", "u")
         await stage.groups.ensure_topic()
@@ -354,10 +186,10 @@ def test_offsets_go_with_their_topic_and_do_not_come_back(tmp_path):
         await stage.groups.runtime.wait_loaded()
         assert [await stage.fetch(group) for group in "ghijk"] == [-1] * 5
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_the_topic_of_groups_can_go_and_come(tmp_path):
+def test_the_topic_of_groups_can_go_and_come(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -368,10 +200,10 @@ def test_the_topic_of_groups_can_go_and_come(tmp_path):
         await stage.groups.ensure_topic()
         assert await stage.fetch() == -1
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_a_restarted_service_finds_its_groups(tmp_path):
+def test_a_restarted_service_finds_its_groups(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -383,10 +215,10 @@ def test_a_restarted_service_finds_its_groups(tmp_path):
         assert await stage.fetch() == 5
         assert stage.groups.runtime.partition_count == 4
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_settings_are_followed_while_running(tmp_path):
+def test_settings_are_followed_while_running(on_stage):
     async def play(stage):
         assert stage.groups._protocol.limits.max_size == stage.settings.group_max_size
         smaller = Settings(node_id=7, log_dirs=stage.settings.log_dirs, group_max_size=3)
@@ -394,10 +226,10 @@ def test_settings_are_followed_while_running(tmp_path):
         stage.groups.on_event(SettingsReloaded(smaller, None), image)
         assert stage.groups._protocol.limits.max_size == 3
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_session_bounds_and_versions_of_join(tmp_path):
+def test_session_bounds_and_versions_of_join(on_stage):
     async def play(stage):
         await stage.groups.ensure_topic()
         short, long = join(session_ms=5999), join(session_ms=1_800_001)
@@ -413,10 +245,10 @@ def test_session_bounds_and_versions_of_join(tmp_path):
         assert member.rebalance_timeout_ms == member.session_timeout_ms == 10_000
         assert (member.client_id, member.client_host) == ("c", "/10.0.0.7")
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_leaving_is_answered_when_the_empty_group_is_on_record(tmp_path):
+def test_leaving_is_answered_when_the_empty_group_is_on_record(on_stage):
     async def play(stage):
         await stage.groups.ensure_topic()
         joined = await stage.ask(join_group, join(), 3)
@@ -430,10 +262,10 @@ def test_leaving_is_answered_when_the_empty_group_is_on_record(tmp_path):
         assert [m.error_code for m in (await answer).members] == [0, ErrorCode.UNKNOWN_MEMBER_ID]
         await stage.ask(join_group, join(), 3)
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_nobody_waits_for_a_broker_that_stops(tmp_path):
+def test_nobody_waits_for_a_broker_that_stops(on_stage):
     async def play(stage):
         await stage.groups.ensure_topic()
         first = await stage.ask(join_group, join(), 3)
@@ -447,10 +279,10 @@ def test_nobody_waits_for_a_broker_that_stops(tmp_path):
         assert (await stage.ask(join_group, join(), 9)).error_code == elsewhere
         assert (await stage.ask(sync_group, SyncGroupRequest("g", 1, "m"), 4)).error_code == elsewhere
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
-def test_expired_offsets_are_looked_for_shard_by_shard(tmp_path):
+def test_expired_offsets_are_looked_for_shard_by_shard(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -465,7 +297,7 @@ def test_expired_offsets_are_looked_for_shard_by_shard(tmp_path):
         assert [await stage.fetch(group) for group in groups] == [-1] * 20
         assert (await stage.ask(list_groups, ListGroupsRequest(), 5)).groups == []
 
-    on_stage(tmp_path, play, offsets_retention_minutes=1, offsets_retention_check_interval_ms=60_000)
+    on_stage(play, offsets_retention_minutes=1, offsets_retention_check_interval_ms=60_000)
 
 
 def test_errors_for_whole_requests_reach_every_part():
@@ -486,7 +318,7 @@ def test_errors_for_whole_requests_reach_every_part():
     assert [(g.group_id, g.error_code) for g in response.groups] == [("g", code), ("h", code)]
 
 
-def test_metrics(tmp_path):
+def test_metrics(on_stage):
     async def play(stage):
         await stage.create("t")
         await stage.groups.ensure_topic()
@@ -502,7 +334,7 @@ def test_metrics(tmp_path):
         assert 'logbroker_coordinator_shards{topic="__consumer_offsets",state="active"} 4' in text
         assert 'logbroker_coordinator_pending_writes{topic="__consumer_offsets"} 0' in text
 
-    on_stage(tmp_path, play)
+    on_stage(play)
 
 
 async def _pieces(registry):
