@@ -26,7 +26,7 @@ def svg(result: dict[str, Any]) -> str:
     height = TOP + ROW * len(rows) + BOTTOM
 
     def x(ratio: float) -> float:
-        share = math.log(max(ratio, low) / low) / math.log(ticks[-1] / low)
+        share = math.log(min(max(ratio, low), ticks[-1]) / low) / math.log(ticks[-1] / low)
         return LABELS + share * (WIDTH - LABELS - RIGHT)
 
     parts = [
@@ -51,7 +51,7 @@ def svg(result: dict[str, Any]) -> str:
             f'<text x="{LABELS - 12}" y="{middle:.1f}" text-anchor="end">{escape(row["title"])}</text>',
             f'<rect x="{start:.1f}" y="{y}" width="{max(end - start, 1):.1f}" height="{BAR}" fill="{colour}"/>',
             f'<line x1="{floor:.1f}" x2="{floor:.1f}" y1="{y - 3}" y2="{y + BAR + 3}" {DASHED}/>',
-            f'<text x="{end + 6:.1f}" y="{middle:.1f}" font-weight="bold">{row["ratio"]:.2f}</text>',
+            f'<text x="{WIDTH - 16}" y="{middle:.1f}" text-anchor="end" font-weight="bold">{row["ratio"]:.2f}</text>',
         ]
     parts += [
         f'<text x="16" y="{height - 12}" font-size="11">dashed: the floor</text>',
