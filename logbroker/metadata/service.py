@@ -42,7 +42,7 @@ from logbroker.metadata.events import (
     apply,
 )
 from logbroker.metadata.image import ClusterImage, PartitionImage
-from logbroker.metadata.sqlite_store import SqliteStore
+from logbroker.metadata.sqlite_store import CLOSE_TIMEOUT_S, SqliteStore
 from logbroker.metadata.store import MetadataFailedError, MetadataStore
 
 PRODUCER_ID_BLOCK: Final = 1000
@@ -138,10 +138,10 @@ class MetadataService:
         return cls(store, image, on_failure)
 
     async def close(self) -> None:
-        """Let changes under way end, and close the store."""
+        """Let changes under way end, and close the store. Raises MetadataFailedError if the disk doesn't answer."""
         task = self._task
         if task is not None:
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=CLOSE_TIMEOUT_S)
         await self._store.close()
 
     def subscribe(self, subscriber: MetadataSubscriber) -> None:

@@ -57,6 +57,9 @@ MARK_NAME: Final = "metadata.mark"
 WAL_CHECKPOINT_PAGES: Final = 1000
 """Pages in the write-ahead log at which SQLite moves them into the database: about 4 MB."""
 
+CLOSE_TIMEOUT_S: Final = 30
+"""How long `close` waits for a commit under way; a disk that hangs must not keep the process from ending."""
+
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 BEFORE_COMMIT = failpoints.declare(
@@ -152,14 +155,18 @@ class SqliteStore:
         return future
 
     async def close(self) -> None:
-        """See `MetadataStore`; after a failure the files are left alone."""
+        """See `MetadataStore`; after a failure the files are left alone. Raises MetadataFailedError."""
         if self._closed:
             return
         self._closed = True
         self._tasks.put(None)
         thread = self._thread
         if thread is not None:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, CLOSE_TIMEOUT_S)
+            if thread.is_alive():
+                raise MetadataFailedError(
+                    f"{self.path}: the disk gave no answer for {CLOSE_TIMEOUT_S} seconds"
+                )
         await asyncio.to_thread(self.release)
 
     def release(self) -> None:
