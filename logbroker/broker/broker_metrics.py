@@ -175,6 +175,32 @@ _DIRECTORY_NUMBERS = (
         "checkpointer.tail_bytes",
     ),
     ("open_files", "gauge", "Segment and index files open.", "pool.open_count"),
+    ("scrubbed_bytes_total", "counter", "Bytes of sealed segments read and checked.", "stats.scrubbed_bytes"),
+    (
+        "scrubbed_segments_total",
+        "counter",
+        "Sealed segments read to their end and checked.",
+        "stats.scrubbed_segments",
+    ),
+    (
+        "scrub_findings_total",
+        "counter",
+        "Damaged places found in sealed segments, each time one was found; the log names them.",
+        "stats.scrub_findings",
+    ),
+    (
+        "scrub_pass_bytes",
+        "gauge",
+        "Bytes that the scrubber's present pass has to read.",
+        "stats.scrub_pass_bytes",
+    ),
+    ("scrub_pass_done_bytes", "gauge", "Bytes that it has read of them.", "stats.scrub_pass_done_bytes"),
+    (
+        "scrub_last_pass_ms",
+        "gauge",
+        "When every sealed segment had last been read, ms since the epoch; 0: never yet.",
+        "stats.scrub_last_pass_ms",
+    ),
 )
 
 
