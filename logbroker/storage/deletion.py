@@ -2,7 +2,7 @@
 
     quiet      no direct write of the partition is under way
     announce   a DELETE entry in the journal (the metadata has decided already; the entry tells recovery that the folder may go)
-    rename     lane `writer`: `t-0` becomes `t-0.<topic id>-delete`, the directory synced
+    rename     lane `writer`: `t-0` becomes `t-0.<topic id>-0-delete`, the directory synced
     remove     lane `trash`: files, then the folder; a crash leaves the rest for the next start
 
 A partition created meanwhile under the same name has no folder yet: its appends are held, and it is in no checkpoint, until the
@@ -19,7 +19,7 @@ from logbroker.base.errors import BrokerError
 from logbroker.storage.append import JournalItem
 from logbroker.storage.executor import Steps
 from logbroker.storage.journal_format import DELETE
-from logbroker.storage.recovery import DELETE_SUFFIX
+from logbroker.storage.recovery import DELETE_SUFFIX, aside_name
 
 if TYPE_CHECKING:
     from logbroker.storage.log import Log
@@ -111,7 +111,9 @@ class Deletions:
         vfs = directory.vfs
         if not vfs.exists(log.path):
             return None
-        target = f"{directory.path}/{log.name}.{log.topic_id.hex}{DELETE_SUFFIX}"
+        # The index comes after the topic's id, as the end of a long name is cut off.
+        ending = f".{log.topic_id.hex}-{log.index}{DELETE_SUFFIX}"
+        target = f"{directory.path}/{aside_name(log.name, ending)}"
         vfs.rename(log.path, target)
         directory.pool.forget_under(log.path)
         yield

@@ -37,6 +37,8 @@ _log = logs.get("storage")
 
 STRAY_SUFFIX = "-stray"
 DELETE_SUFFIX = "-delete"
+NAME_BYTES_MAX = 255
+"""Of a file or folder, on every file system of Linux. A topic's name may use nearly all of it."""
 
 
 class KnownPartition(NamedTuple):
@@ -216,13 +218,19 @@ def _set_aside(
 PARTITION_METADATA = "partition.metadata"
 
 
+def aside_name(name: str, ending: str) -> str:
+    """The folder `name` out of the way: its name, cut where it is too long, and `ending`, which tells it from all others."""
+    return name[: NAME_BYTES_MAX - len(ending)] + ending
+
+
 def _stray_path(directory: LogDirectory, name: str, topic_id: UUID | None) -> str:
-    stem = f"{directory.path}/{name}.{topic_id.hex if topic_id is not None else 'unknown'}"
-    path = stem + STRAY_SUFFIX
+    # The index once more, as the end of a long name is cut off.
+    mark = f"{topic_id.hex if topic_id is not None else 'unknown'}-{name.rpartition('-')[2]}"
+    path = f"{directory.path}/{aside_name(name, f'.{mark}{STRAY_SUFFIX}')}"
     number = 1
     while directory.vfs.exists(path):
         number += 1
-        path = f"{stem}.{number}{STRAY_SUFFIX}"
+        path = f"{directory.path}/{aside_name(name, f'.{mark}.{number}{STRAY_SUFFIX}')}"
     return path
 
 
