@@ -134,7 +134,7 @@ class Dispatcher:
     def collect(self) -> Iterable[Metric]:
         """What `/metrics` shows of the requests so far."""
         yield Metric(
-            "logbroker_requests_total",
+            "logbroker_requests_handled_total",
             "Requests that could be decoded and came to their handler, by API and version.",
             "counter",
             (
