@@ -53,6 +53,7 @@ TOP_LEVEL_ERROR_FROM: Final = 2
 
 NO_OFFSET: Final = -1
 NO_RETENTION: Final = -1
+TIMESTAMP_MAX_MS: Final = (1 << 63) - 1
 
 
 class OffsetRequests:
@@ -119,7 +120,7 @@ class OffsetRequests:
         now_ms = self._clock.wall_ms()
         expire_ms = NO_TIMESTAMP
         if request.retention_time_ms != NO_RETENTION:
-            expire_ms = now_ms + request.retention_time_ms
+            expire_ms = min(now_ms + request.retention_time_ms, TIMESTAMP_MAX_MS)
         for asked in request.topics:
             topic = _find(image, asked, version)
             answered = OffsetCommitResponseTopic(name=asked.name, topic_id=asked.topic_id)
