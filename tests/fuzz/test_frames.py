@@ -1,0 +1,152 @@
+"""A real broker is sent frames that no client would send. It answers or closes, and goes on as if nothing had been.
+
+After each chunk: the process lives, its memory is bounded, its log has no fault, and an ordinary client can produce and fetch. At the end: at least
+30% of the frames reached a handler, and every API and version was reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import time
+
+import pytest
+
+from logbroker.testing.acked import payload, records_in
+from logbroker.testing.frame_fuzz import ROUTES, FrameMaker, World
+from logbroker.testing.frame_sender import Outcome, Recent, send_all
+from logbroker.testing.wire_client import WireClient, batch_of
+from logbroker.wire.api import API, ApiKey
+from logbroker.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from logbroker.wire.messages.metadata import MetadataRequest
+
+CHUNK = 5000
+FIXED_SEED = 1
+RSS_MAX_BYTES = 400 << 20
+REACHED_MIN = 0.30
+CONTROL = "control"
+SETTINGS = {
+    "socket.request.max.bytes": str(4 << 20),
+    "queued.max.request.bytes": str(32 << 20),
+    "group.max.session.timeout.ms": "10000",
+    "log.journal.file.bytes": str(4 << 20),
+    "log.journal.group.max.bytes": str(1 << 20),
+    "max.connections": "500",
+}
+
+
+@pytest.fixture
+def fuzzed(make_broker):
+    broker = make_broker(settings=SETTINGS).start()
+    with WireClient(broker.bootstrap) as client:
+        asked = [CreatableTopic(name=CONTROL, num_partitions=1, replication_factor=1)]
+        client.call(ApiKey.CREATE_TOPICS, CreateTopicsRequest(topics=asked))
+    return broker
+
+
+def rss_bytes(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def look_around(broker, world):
+    """Let frames name what exists now."""
+    with WireClient(broker.bootstrap) as client:
+        topics = client.call(ApiKey.METADATA, MetadataRequest(topics=None)).topics
+    world.topic_ids[:] = [topic.topic_id for topic in topics if topic.name in world.topics]
+    assert CONTROL in {topic.name for topic in topics}
+
+
+def control_works(broker, number):
+    with WireClient(broker.bootstrap) as client:
+        value = payload("control", number, 200)
+        answer = client.produce(CONTROL, 0, batch_of([value], timestamp_ms=int(time.time() * 1000)))
+        assert answer.error_code == 0
+        found = client.fetch(CONTROL, 0, answer.base_offset)
+        assert [entry[1:] for entry in records_in(found.records)] == [(answer.base_offset, value)]
+
+
+def faults_in(lines):
+    """Lines that a client's bytes must never bring about."""
+    found = []
+    for line in lines:
+        try:
+            level = json.loads(line)["level"]
+        except ValueError:
+            level = "?"
+        if level not in {"info", "warning", "debug"}:
+            found.append(line[:3000])
+    return found
+
+
+def fuzz(broker, frames, seed):
+    world = World()
+    outcome = Outcome()
+    began = time.monotonic()
+    largest = 0
+    for chunk in itertools.count():
+        left = frames - outcome.sent
+        if left <= 0:
+            break
+        look_around(broker, world)
+        maker = FrameMaker(seed + chunk, world)
+        source = Recent(maker.frame() for _ in range(min(left, CHUNK)))
+        where = f"seed {seed}, chunk {chunk} of {CHUNK} frames"
+        asyncio.run(send_all(broker.bootstrap, source, outcome))
+        assert broker.running, f"{where}: the broker is gone:\n{broker.log_text()}"
+        faults = faults_in(broker.lines)
+        assert not faults, f"{where}: " + "\n".join(faults[:5])
+        assert not outcome.silent, f"{where}: no answer: {outcome.silent[:3]}"
+        largest = max(largest, rss_bytes(broker.pid))
+        assert largest < RSS_MAX_BYTES, f"{where}: the broker holds {largest >> 20} MB"
+        control_works(broker, chunk)
+    took = time.monotonic() - began
+    handled = requests_handled(broker)
+    reached = sum(handled.values()) - outcome.sentinels
+    print(
+        f"{outcome.sent} frames in {took:.0f} s, {reached} ({reached / outcome.sent:.0%}) reached a handler, {outcome.answered} answered, "
+        f"{outcome.closed} closed, {outcome.parked} parked; at most {largest >> 20} MB"
+    )
+    return outcome, handled, reached
+
+
+def requests_handled(broker):
+    """{(API, version): requests} that came to a handler."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return {
+        (sample.labels["api"], int(sample.labels["version"])): sample.value
+        for family in text_string_to_metric_families(broker.http("/metrics"))
+        for sample in family.samples
+        if sample.name == "logbroker_requests_handled_total"
+    }
+
+
+def check_reached(outcome, handled, reached):
+    assert reached / outcome.sent >= REACHED_MIN
+    missed = [
+        f"{API[key].name} {version}" for key, version in ROUTES if not handled.get((API[key].name, version))
+    ]
+    assert not missed, f"no frame reached these: {missed}"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fresh", [False, True], ids=["fixed", "fresh"])
+def test_fifty_thousand_frames(fuzzed, fresh):
+    seed = random.SystemRandom().getrandbits(32) if fresh else FIXED_SEED
+    print(f"seed {seed}")
+    check_reached(*fuzz(fuzzed, 25_000, seed))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_a_million_frames(fuzzed):
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")
+    outcome, handled, reached = fuzz(fuzzed, 1_000_000, seed)
+    for (api, version), count in sorted(handled.items()):
+        print(f"{api} {version}: {count:.0f}")
+    check_reached(outcome, handled, reached)
