@@ -91,6 +91,8 @@ class PartitionClaim:
     """Below this offset `epochs` has the last word; a replayed batch may bring another epoch."""
     epochs: list[tuple[int, int]]
     """(leader epoch, first offset) as the checkpoint has them."""
+    page_cache: bool = False
+    """The topic is acknowledged from the page cache: whole batches behind the end are kept by the next start."""
 
 
 def claim_of(point: Point | None, plan: Plan | None, file_bytes: Mapping[int, int]) -> PartitionClaim:
@@ -102,7 +104,7 @@ def claim_of(point: Point | None, plan: Plan | None, file_bytes: Mapping[int, in
         for epoch, first in (point.epochs if point else [])
         if plan.cut is None or first < plan.cut
     ]
-    claim = PartitionClaim(start, plan.covered, [], plan.covered, epochs)
+    claim = PartitionClaim(start, plan.covered, [], plan.covered, epochs, plan.walk)
     segments: dict[int, SegmentClaim] = {}
     last = max(plan.sizes, default=-1)
     for base, size in plan.sizes.items():
@@ -112,9 +114,9 @@ def claim_of(point: Point | None, plan: Plan | None, file_bytes: Mapping[int, in
             _fold(segments, piece.entry, piece.payload, file_bytes)
     claim.end_offset = max(claim.end_offset, plan.end or 0, start)
     bases = sorted(segments)
-    for base, following in zip(bases, [*bases[1:], None], strict=True):
-        dead = plan.is_dead(base, present=base in file_bytes)
-        if not dead and (following is None or following > start):
+    for at, base in enumerate(bases):
+        passed = at + 1 < len(bases) and bases[at + 1] <= start
+        if not passed and not plan.is_dead(base, present=base in file_bytes):
             claim.segments.append(segments[base])
     return claim
 

@@ -97,11 +97,10 @@ def _require_log_directory(path: str) -> None:
 @contextlib.contextmanager
 def _stopped(path: str) -> Iterator[None]:
     """Keep brokers away from the directory. Raises ConfigError if one has it."""
-    try:
-        fd = os.open(f"{path}/{LOCK_NAME}", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # no broker ever ran on it
+    if not os.path.lexists(f"{path}/{LOCK_NAME}"):  # no broker ever ran on it
         yield
         return
+    fd = os.open(f"{path}/{LOCK_NAME}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
