@@ -8,7 +8,7 @@ Entries of the segment being written stay in memory (`array`), and are appended 
 checkpoints. Files of sealed segments are looked up through read-only mappings, made lazily and kept in an LRU (the
 kernel allows 65,530 mappings a process), and never longer than the file is: a mapping past the end would kill the process
 with SIGBUS. Index files carry no checksum and are not trusted: the reader checks every answer against the batch header it points
-to, and rebuilds what is wrong (`segment.py`).
+to, and what is missing or wrong is rebuilt (`index_rebuild.py`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
 
 from logbroker.base.types import Buffer
 from logbroker.storage.file_pool import FilePool
+
+if TYPE_CHECKING:
+    from logbroker.storage.segment import Segment
 
 OFFSET_ENTRY = struct.Struct(">II")
 TIME_ENTRY = struct.Struct(">qI")
@@ -32,6 +36,8 @@ class MapCache:
         self._pool = pool
         self._max_maps = max_maps
         self._maps: OrderedDict[str, Buffer] = OrderedDict()
+        self.suspects: dict[Segment, None] = {}
+        """Segments whose indexes a lookup found missing or wrong."""
 
     def get(self, path: str, size: int) -> Buffer:
         """The first `size` bytes of `path`, fewer if the file is shorter. Raises OSError."""
@@ -52,10 +58,22 @@ class MapCache:
         self._maps.pop(path, None)
 
 
+class IndexWrite(NamedTuple):
+    """Entries to be written to an index file."""
+
+    position: int
+    data: bytes
+    trim: bool
+    """Whether the file ends behind them."""
+
+
+NO_INDEX_WRITE = IndexWrite(0, b"", trim=False)
+
+
 class SparseIndex:
     """One index: a part that lies in its file, and behind it entries that are still in memory."""
 
-    __slots__ = ("_entry", "file_entries", "memory", "memory_written")
+    __slots__ = ("_entry", "file_entries", "memory", "memory_written", "trim")
 
     def __init__(self, entry: struct.Struct, file_entries: int = 0) -> None:
         self._entry = entry
@@ -65,6 +83,8 @@ class SparseIndex:
         """Key, value, key, value, ... of the entries after those."""
         self.memory_written = 0
         """How many of the entries in memory have been written to the file as well."""
+        self.trim = False
+        """Whether the file may be longer than the entries: the next write cuts it."""
 
     def __len__(self) -> int:
         return self.file_entries + len(self.memory) // 2
@@ -107,15 +127,19 @@ class SparseIndex:
         found = entry.unpack_from(data, at * entry.size)
         return found[0], found[1]
 
-    def take_unwritten(self) -> tuple[int, bytes]:
-        """(file position, bytes) of the entries that the file lacks; counts them as written."""
+    def take_unwritten(self) -> IndexWrite:
+        """What the file lacks; counts it as written."""
         memory = self.memory
-        pack = self._entry.pack
         first = self.memory_written
-        count = len(memory) // 2
         position = (self.file_entries + first) * self._entry.size
-        self.memory_written = count
-        return position, b"".join(pack(memory[2 * i], memory[2 * i + 1]) for i in range(first, count))
+        trim, self.trim = self.trim, False
+        self.memory_written = len(memory) // 2
+        return IndexWrite(position, self.encode(memory[2 * first :]), trim)
+
+    def encode(self, entries: array[int]) -> bytes:
+        """Entries (key, value, key, value, ...) as they stand in a file."""
+        pack = self._entry.pack
+        return b"".join([pack(entries[at], entries[at + 1]) for at in range(0, len(entries), 2)])
 
     def drop_memory(self) -> None:
         """The segment is sealed and everything is in the file: read it from there."""
@@ -123,21 +147,47 @@ class SparseIndex:
         del self.memory[: 2 * self.memory_written]
         self.memory_written = 0
 
-    def truncate(self, key: int, maps: MapCache, path: str) -> None:
-        """Forget every entry whose key is `key` or more; those in the file count no more, and are overwritten later."""
+    def truncate(self, limit: int, maps: MapCache, path: str, *, field: int = 0) -> None:
+        """Forget every entry whose key (with `field` 1: whose value) is `limit` or more; the file is cut later."""
         memory = self.memory
-        keep = bisect_right(range(len(memory) // 2), key - 1, key=lambda i: memory[2 * i])
+        keep = bisect_right(range(len(memory) // 2), limit - 1, key=lambda i: memory[2 * i + field])
         del memory[2 * keep :]
-        self.memory_written = min(self.memory_written, keep)
+        if keep < self.memory_written:
+            self.memory_written = keep
+            self.trim = True
         if keep or not self.file_entries:
             return
         entry = self._entry
         data = maps.get(path, self.file_entries * entry.size)
         count = min(self.file_entries, len(data) // entry.size)
-        self.file_entries = bisect_right(
-            range(count), key - 1, key=lambda i: entry.unpack_from(data, i * entry.size)[0]
+        kept = bisect_right(
+            range(count), limit - 1, key=lambda i: entry.unpack_from(data, i * entry.size)[field]
         )
+        self.trim = self.trim or kept < self.file_entries
+        self.file_entries = kept
         self.memory_written = 0
+
+    def replace(self, entries: array[int], *, in_files: bool) -> None:
+        """Take other entries (key, value, ...), which lie in the file already with `in_files`.
+
+        Entries in memory stay where both their key and their value are beyond the last of the new ones.
+        """
+        memory = self.memory
+        if in_files:
+            self.file_entries = len(entries) // 2
+            self.memory = array("q")
+            self.memory_written = 0
+            self.trim = False
+            return
+        key, value = (entries[-2], entries[-1]) if entries else (-1, -1)
+        first = next(
+            (at for at in range(0, len(memory), 2) if memory[at] > key and memory[at + 1] > value),
+            len(memory),
+        )
+        self.memory = entries + memory[first:]
+        self.file_entries = 0
+        self.memory_written = 0
+        self.trim = True
 
     def reset(self) -> None:
         """Forget everything: the index is about to be rebuilt."""

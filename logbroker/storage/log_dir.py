@@ -32,6 +32,7 @@ from logbroker.storage.executor import Executor, Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.flush_policy import FlushPolicy
 from logbroker.storage.index import MapCache
+from logbroker.storage.index_rebuild import IndexRebuilder
 from logbroker.storage.journal import CommitReport, Journal
 from logbroker.storage.journal_format import BATCH, LOG_START
 from logbroker.storage.log import Log
@@ -105,6 +106,7 @@ class LogDirectory:
             interval_ms=options.checkpoint_interval_ms,
             checkpoint_bytes=options.checkpoint_bytes,
         )
+        self.index_rebuilder = IndexRebuilder(self)
         self.enqueue = self.commit_path.enqueue
 
     # Life
@@ -387,6 +389,7 @@ class LogDirectory:
         if self.offline_reason is not None:
             return
         self.checkpointer.tick(now_ms)
+        self.index_rebuilder.tick()
         due = [entry for entry in self._condemned if entry[0] <= now_ms]
         if due:
             self._condemned = [entry for entry in self._condemned if entry[0] > now_ms]

@@ -148,9 +148,13 @@ class Rebuild:
             (segment.index, segment.index_path, 8),
             (segment.time_index, segment.time_index_path, 12),
         ):
-            index.file_entries = vfs.file_size(path) // width if segment.size and vfs.exists(path) else 0
-        if not sealed and segment.index.file_entries:  # entries above the end were never vouched for
-            segment.index.truncate(reach - segment.base_offset, self._directory.maps, segment.index_path)
+            size = vfs.file_size(path) if segment.size and vfs.exists(path) else 0
+            index.file_entries = size // width
+            index.trim = size % width != 0
+        if not sealed:  # entries above the end were never vouched for
+            limit, maps = reach - segment.base_offset, self._directory.maps
+            segment.index.truncate(limit, maps, segment.index_path)
+            segment.time_index.truncate(limit, maps, segment.time_index_path, field=1)
 
     def _apply(self, entry: Entry, payload: memoryview | None) -> Steps[None]:
         if entry.kind == FLUSHED:

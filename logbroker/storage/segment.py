@@ -15,6 +15,7 @@ writes every journaled batch to its position again and cuts the rest (`recovery.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -25,7 +26,14 @@ from logbroker.storage.append import JournalItem
 from logbroker.storage.damage import DamagedRanges, intact_bytes
 from logbroker.storage.executor import Steps
 from logbroker.storage.file_pool import FilePool
-from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY, MapCache, SparseIndex
+from logbroker.storage.index import (
+    NO_INDEX_WRITE,
+    OFFSET_ENTRY,
+    TIME_ENTRY,
+    IndexWrite,
+    MapCache,
+    SparseIndex,
+)
 from logbroker.storage.vfs import Vfs
 
 LOG_SUFFIX = ".log"
@@ -36,6 +44,8 @@ SNAPSHOT_SUFFIX = ".snapshot"
 DELETED_SUFFIX = ".deleted"
 SUFFIXES = (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
 _SCAN_BYTES = 16 * 1024
+_LONG_WALK_BYTES = 2 << 20
+"""A lookup that walks further than this suspects the index."""
 _MAX_SIZE_BYTES = (1 << 31) - 1
 """Positions in the offset index are 31 bits (Kafka)."""
 
@@ -82,8 +92,8 @@ class WriteJob(NamedTuple):
     segment: Segment
     position: int
     items: list[JournalItem]
-    offset_entries: tuple[int, bytes]
-    time_entries: tuple[int, bytes]
+    offset_entries: IndexWrite
+    time_entries: IndexWrite
     end: int
 
 
@@ -104,6 +114,8 @@ class Segment:
         "dropped",
         "first_timestamp",
         "index",
+        "index_rebuilt",
+        "indexed_timestamp",
         "max_timestamp",
         "max_timestamp_offset",
         "name_durable",
@@ -130,6 +142,10 @@ class Segment:
         self.tail: list[JournalItem] = []
         self.index = SparseIndex(OFFSET_ENTRY)
         self.time_index = SparseIndex(TIME_ENTRY)
+        self.index_rebuilt = False
+        """Whether the indexes were made anew since the start."""
+        self.indexed_timestamp = -1
+        """The last timestamp in the time index."""
         self.max_timestamp = -1
         self.max_timestamp_offset = base_offset
         self.times_known = size == 0
@@ -186,16 +202,18 @@ class Segment:
         self._bytes_since_index += size
 
     def note_time(self) -> None:
-        """Add the largest timestamp so far to the time index, unless it is there."""
-        memory = self.time_index.memory
-        last = memory[-2] if memory else -1
-        if self.max_timestamp > last:
+        """Add the largest timestamp so far to the time index, unless it is there.
+
+        While nobody has looked what a reopened segment's largest timestamp is, nothing is added: keys must not fall.
+        """
+        if self.times_known and self.max_timestamp > self.indexed_timestamp:
             self.time_index.append(self.max_timestamp, self.max_timestamp_offset - self.base_offset)
+            self.indexed_timestamp = self.max_timestamp
 
     def seal(self) -> None:
         """No more appends: the next segment has begun."""
         self.sealed = True
-        if self.size and (self.time_index.memory or not self.time_index.file_entries):
+        if self.size:
             self.note_time()
 
     # Writing
@@ -204,10 +222,9 @@ class Segment:
         """The tail and the index entries that the files lack, or None."""
         if not self.tail and not with_indexes:
             return None
-        nothing = (0, b"")
-        index = self.index.take_unwritten() if with_indexes else nothing
-        times = self.time_index.take_unwritten() if with_indexes else nothing
-        if not self.tail and not index[1] and not times[1]:
+        index = self.index.take_unwritten() if with_indexes else NO_INDEX_WRITE
+        times = self.time_index.take_unwritten() if with_indexes else NO_INDEX_WRITE
+        if not self.tail and not (index.data or index.trim or times.data or times.trim):
             return None
         start = self.tail[0].position if self.tail else self.written
         return WriteJob(self, start, self.tail[:], index, times, self.size)
@@ -219,12 +236,15 @@ class Segment:
             file.pwritev([item.buffer for item in job.items], job.position)
             pool.keep(self.path, file)
             yield
-        for path, (position, data) in (
+        for path, (position, data, trim) in (
             (self.index_path, job.offset_entries),
             (self.time_index_path, job.time_entries),
         ):
             if data:
                 pool.get(path, create=True).pwritev([data], position)
+                yield
+            if trim and pool.vfs.exists(path):
+                pool.get(path).truncate(position + len(data))
                 yield
 
     def written_to(self, position: int) -> int:
@@ -250,7 +270,8 @@ class Segment:
         self.sealed = False
         relative = end_offset - self.base_offset
         self.index.truncate(relative, maps, self.index_path)
-        self.time_index.reset()
+        self.time_index.truncate(relative, maps, self.time_index_path, field=1)
+        self.indexed_timestamp = -1
         for path in (self.index_path, self.time_index_path):
             maps.forget(path)
         if position == 0:
@@ -287,6 +308,7 @@ class Segment:
             entry = self.index.floor(offset - self.base_offset, reader.maps, self.index_path)
         except FileNotFoundError:
             self.index.reset()
+            reader.maps.suspects[self] = None
             return 0
         if entry is None:
             return 0
@@ -304,14 +326,17 @@ class Segment:
                     return position
         self.index.reset()
         reader.maps.forget(self.index_path)
+        reader.maps.suspects[self] = None
         return 0
 
     def _walk_from(self, position: int, offset: int, reader: Reader) -> tuple[int, BatchHeader] | None:
         end = self.tail[0].position if self.tail else self.written
         data = b""
-        start = position
+        start = floor = position
         while position + HEADER_SIZE <= end:
             if position + HEADER_SIZE > start + len(data):
+                if position - floor > _LONG_WALK_BYTES and not self.index_rebuilt:
+                    reader.maps.suspects[self] = None
                 data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
                 start = position
                 if len(data) < HEADER_SIZE:
@@ -354,13 +379,14 @@ class Segment:
         try:
             entry = self.time_index.floor(timestamp_ms - 1, reader.maps, self.time_index_path)
         except FileNotFoundError:
+            self._doubt_times(reader)
             entry = None
         if entry is not None:
             located = self.locate(entry[1] + self.base_offset, reader)
             if located is not None and located[1].max_timestamp == entry[0]:
                 position = located[0]
-            else:  # the index is not to be believed
-                self.time_index.reset()
+            else:
+                self._doubt_times(reader)
         found = self._walk_times(position, timestamp_ms, reader)
         if found is None:
             for item in self.tail:
@@ -391,15 +417,16 @@ class Segment:
         try:
             last = self.time_index.last(reader.maps, self.time_index_path)
         except FileNotFoundError:
-            self.time_index.reset()
+            self._doubt_times(reader)
             last = None
         position = 0
         if last is not None:
             located = self.locate(last[1] + self.base_offset, reader)
             if located is not None and located[1].max_timestamp == last[0]:
                 position = located[0]
+                self.indexed_timestamp = last[0]
             else:
-                self.time_index.reset()
+                self._doubt_times(reader)
         found = self._walk_times(position, -1, reader)
         while found is not None:
             position, header = found
@@ -408,6 +435,21 @@ class Segment:
                 self.max_timestamp_offset = header.last_offset
             found = self._walk_times(position + header.size_bytes, -1, reader)
         self.times_known = True
+
+    def _doubt_times(self, reader: Reader) -> None:
+        """The time index is not to be believed."""
+        self.time_index.reset()
+        self.indexed_timestamp = -1
+        reader.maps.forget(self.time_index_path)
+        reader.maps.suspects[self] = None
+
+    def adopt_indexes(self, offsets: array[int], times: array[int], *, in_files: bool) -> None:
+        """Take rebuilt entries (key, value, ...): those in memory that come behind them stay, all others go."""
+        self.index_rebuilt = True
+        self.index.replace(offsets, in_files=in_files)
+        self.time_index.replace(times, in_files=in_files)
+        last = self.time_index.memory[-2] if self.time_index.memory else -1
+        self.indexed_timestamp = max(last, times[-2] if times else -1)
 
     def file_paths(self) -> list[str]:
         """Every file that may belong to the segment."""
