@@ -113,6 +113,7 @@ class Broker:
         self._started.append("groups")
         await self._listen()
         BrokerMetrics(self).register()
+        self.metrics.register(self.groups.collect)
 
     async def _open_replicas(self) -> None:
         began = time.perf_counter()
@@ -212,6 +213,7 @@ class Broker:
         hurried = asyncio.ensure_future(hurry.wait())
         await asyncio.sleep(0)  # from here on connections dispatch nothing more, so no fetch parks behind this
         self.fetch_waits.expire_all()
+        self.groups.release_waiting()
         await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             await self.server.stop(0)
