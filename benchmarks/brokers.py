@@ -48,22 +48,22 @@ class Ours:
     name = "logbroker"
 
     def __init__(self, directory: pathlib.Path) -> None:
-        self._process = BrokerProcess(directory / "logbroker", settings=dict([DELETE_DELAY]), verify=False)
+        self.process = BrokerProcess(directory / "logbroker", settings=dict([DELETE_DELAY]), verify=False)
         self.ring_bytes = 0
 
     @property
     def bootstrap(self) -> str:
         """host:port."""
-        return self._process.bootstrap
+        return self.process.bootstrap
 
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self.process.pid
 
     def start(self) -> None:
         """Start it and learn how large its journal is."""
-        self._process.start()
+        self.process.start()
         from logbroker.config.settings import Settings
 
         defaults = Settings()
@@ -71,11 +71,16 @@ class Ours:
 
     def stop(self) -> None:
         """SIGTERM; exit status 0 or it is a fault."""
-        self._process.stop()
+        self.process.stop()
+
+    def counters_ring_full(self) -> float:
+        """The share of the ring's files that wait for a checkpoint; the one being written never does."""
+        full, files = (self.process.metric(f"logbroker_journal_files{suffix}") for suffix in ("_full", ""))
+        return full / max(files - 1, 1)
 
     def end(self) -> None:
         """Have no process left."""
-        self._process.end()
+        self.process.end()
 
     def counters(self) -> dict[str, float]:
         """Commits (one fdatasync each), syncs of segments, bytes on both routes, waits for the ring, checkpoints."""
@@ -88,7 +93,7 @@ class Ours:
             "checkpoints": "logbroker_checkpoints_total",
             "cpu_s": "process_cpu_seconds_total",
         }
-        return {name: self._process.metric(metric) for name, metric in names.items()}
+        return {name: self.process.metric(metric) for name, metric in names.items()}
 
 
 class Kafka:

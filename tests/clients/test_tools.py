@@ -160,7 +160,7 @@ def test_kafka_reads_our_files(kafka_tools, make_broker, make_driver):
     confluent.call("create_topic", topic="dumped", partitions=len(CODECS))
     written = 0
     for partition, codec in enumerate(CODECS):
-        for idempotence in (False, True) * 3:
+        for idempotence in (False, True):
             records = awkward(KINDS["confluent"], partition, codec)
             confluent.call("produce", topic="dumped", records=records, codec=codec, idempotence=idempotence)
             written += len(records)

@@ -135,7 +135,8 @@ static uint8_t *build_fetch(reader *r) {
     uint8_t *count_at = at;
     at += 4;
     int wanted = 0;
-    for (int k = 0; k < o->partitions; k++) {
+    int limit = o->asked_at_once ? o->asked_at_once : o->partitions;
+    for (int k = 0; k < o->partitions && wanted < limit; k++) {
         int index = (r->first + k) % o->partitions;
         const partition *p = &r->partitions[index];
         if (p->end >= 0 && p->offset >= p->end) continue;
@@ -190,7 +191,8 @@ int fetch(const options *o) {
     r.frame = must_allocate(r.frame_room);
     double start_s = now_s(), last_s = start_s;
     // Rounds that bring nothing: log starts being looked up, or a topic that turns out to be empty.
-    for (int idle = 0; idle < IDLE_ROUNDS_MAX + o->partitions / 64 && (!o->stop_bytes || r.bytes < o->stop_bytes);) {
+    for (int idle = 0; idle < IDLE_ROUNDS_MAX + o->partitions / 64;) {
+        if ((o->stop_bytes && r.bytes >= o->stop_bytes) || (o->requests && r.requests >= o->requests)) break;
         int64_t got = fetch_once(&r);
         if (got < 0) break;
         idle = got ? 0 : idle + 1;

@@ -29,6 +29,7 @@ static const char USAGE[] =
     "         -p N     partitions of the topic to use (1); with more than connections, each request goes to the next one\n"
     "         -t S     seconds (5); the first 15 % warm up and are not counted\n"
     "         -n N     go on past -t until N bytes of values were acknowledged, at most 20 x -t\n"
+    "         -r N     stop after N requests were acknowledged, if that is earlier\n"
     "         -a N     acks: -1, 0 or 1 (-1)\n"
     "         -k N     different batches to send in turn (16, fewer where they are large)\n"
     "         -u       every batch holds a number of its own, in the first eight bytes of its first value\n"
@@ -37,6 +38,8 @@ static const char USAGE[] =
     "         -p N     partitions (1)\n"
     "         -m N     bytes to ask for in one response (1048576)\n"
     "         -n N     stop after N bytes (0: at the end)\n"
+    "         -q N     partitions to ask for in one request (all)\n"
+    "         -r N     stop after N requests; each begins with the next partition\n"
     "         -v       check the CRC of every batch\n";
 
 void fail(int status, const char *format, ...) {
@@ -97,7 +100,7 @@ static options parse(int argc, char **argv) {
     if (strlen(o.topic) > 249) fail(EXIT_USAGE, "a topic name has at most 249 characters");
     optind = 5;
     int option;
-    while ((option = getopt(argc, argv, "c:d:b:s:p:t:a:m:n:k:w:uv")) != -1) switch (option) {
+    while ((option = getopt(argc, argv, "c:d:b:s:p:t:a:m:n:r:q:k:w:uv")) != -1) switch (option) {
             case 'c': o.connections = (int)number('c', optarg, 1, CONNECTIONS_MAX); break;
             case 'd': o.depth = (int)number('d', optarg, 1, DEPTH_MAX); break;
             case 'b': o.records = (int)number('b', optarg, 1, 1 << 20); break;
@@ -107,6 +110,8 @@ static options parse(int argc, char **argv) {
             case 'a': o.acks = (int)number('a', optarg, -1, 1); break;
             case 'm': o.max_bytes = number('m', optarg, 1, 1 << 30); break;
             case 'n': o.stop_bytes = number('n', optarg, 0, INT64_MAX); break;
+            case 'r': o.requests = number('r', optarg, 0, INT64_MAX); break;
+            case 'q': o.asked_at_once = (int)number('q', optarg, 1, PARTITIONS_MAX); break;
             case 'k': o.pool_batches = (int)number('k', optarg, 1, 100000); break;
             case 'w': o.ack_log = optarg; break;
             case 'u': o.unique = true; break;

@@ -16,6 +16,8 @@ typedef struct {
     double seconds;        // -t
     int acks;              // -a
     int64_t stop_bytes;    // -n  fetch: stop after so many; produce: go on until so many were acknowledged
+    int64_t requests;      // -r  stop after so many requests
+    int asked_at_once;     // -q  fetch: partitions in one request
     int64_t max_bytes;     // -m  fetch: response size asked for
     int pool_batches;      // -k  different batches to send in turn
     const char *ack_log;   // -w

@@ -129,6 +129,13 @@ static void release(connection *c, double at_s) {
     c->unsent++;
 }
 
+static bool wants_more(const load *l, double at_s) {
+    if (l->o->requests && l->acknowledged + l->errors >= l->o->requests) return false;
+    if (at_s < l->end_s) return true;
+    int64_t bytes = l->acknowledged * l->o->records * l->o->value_bytes;
+    return bytes < l->o->stop_bytes && at_s < l->start_s + STRETCH_MAX * l->o->seconds;
+}
+
 static void count(load *l, connection *c, int partition, int error, int64_t base_offset) {
     flight *f = &c->flights[c->next_answered++ % IN_FLIGHT_SLOTS];
     double at_s = l->last_answer_s = now_s();
@@ -149,13 +156,8 @@ static void count(load *l, connection *c, int partition, int error, int64_t base
             histogram_add(l->latencies, (at_s - f->at_s) * 1e6);
         }
     }
+    if (l->o->requests && !wants_more(l, at_s)) l->draining = true;
     if (!l->draining) release(c, at_s);
-}
-
-static bool wants_more(const load *l, double at_s) {
-    if (at_s < l->end_s) return true;
-    int64_t bytes = l->acknowledged * l->o->records * l->o->value_bytes;
-    return bytes < l->o->stop_bytes && at_s < l->start_s + STRETCH_MAX * l->o->seconds;
 }
 
 static void send_released(load *l, connection *c) {
@@ -246,13 +248,13 @@ static bool run(load *l) {
         int ready = epoll_wait(l->epoll, events, EVENTS_MAX, 1000);
         double at_s = now_s();
         if (!l->draining && !wants_more(l, at_s)) l->draining = true;
-        if (l->draining && drain_from_s == 0) drain_from_s = at_s;
         for (int i = 0; i < ready; i++) {
             connection *c = events[i].data.ptr;
             if (!receive(l, c)) return false;
             send_released(l, c);
         }
         if (!l->draining) continue;
+        if (drain_from_s == 0) drain_from_s = at_s;
         if (!anything_in_flight(l)) return true;
         if (at_s > drain_from_s + DRAIN_TIMEOUT_S) {
             fprintf(stderr, "kload: requests were not answered within %.0f s\n", DRAIN_TIMEOUT_S);
