@@ -51,6 +51,10 @@ class LogHost(Protocol):
         """Make a new log start durable, then drop what lies below."""
         ...
 
+    def rolled(self, log: Log) -> None:
+        """A new, empty segment has begun at the log's end."""
+        ...
+
     def refuse_append(self, log: Log) -> BrokerError | None:
         """Why nothing can be appended to `log` now (offline, the disk's reserve is reached), or None."""
         ...
@@ -257,6 +261,7 @@ class Log:
         segment = Segment(self.path, self.end_offset, created_ms=self.host.clock.wall_ms())
         self._limit(segment)
         self.segments.append(segment)
+        self.host.rolled(self)
         return segment
 
     def roll_if_due(self, now_ms: int) -> bool:

@@ -24,6 +24,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, StorageOfflineError
 from logbroker.base.ids import kafka_uuid, parse_kafka_uuid
 from logbroker.config.topic import TopicConfig
+from logbroker.storage import snapshot_file
 from logbroker.storage.append import JournalItem
 from logbroker.storage.checkpointer import Checkpointer
 from logbroker.storage.commit_path import CommitPath
@@ -37,6 +38,7 @@ from logbroker.storage.journal import CommitReport, Journal
 from logbroker.storage.journal_format import BATCH, LOG_START
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir_options import LogDirectoryOptions
+from logbroker.storage.producer_state import ProducerEntry
 from logbroker.storage.recovery import (
     PARTITION_METADATA,
     KnownPartition,
@@ -46,7 +48,7 @@ from logbroker.storage.recovery import (
 from logbroker.storage.segment import DELETED_SUFFIX, Reader, Segment, WriteJob
 from logbroker.storage.stats import StorageStats
 from logbroker.storage.truncation import Truncations
-from logbroker.storage.vfs import Vfs, read_whole
+from logbroker.storage.vfs import Vfs, read_whole, write_unsynced
 
 _log = logs.get("storage")
 
@@ -198,6 +200,25 @@ class LogDirectory:
                 f"log directory {self.path} has less than log.disk.reserve.bytes left; free some space or lower retention"
             )
         return None
+
+    def rolled(self, log: Log) -> None:
+        """See `LogHost`: leave Kafka's producer snapshot beside the new segment, for its tools."""
+        if len(log.producers) and not self.deletions.holds(log):
+            self.executor.submit(
+                "writer",
+                self._snapshot_steps(log, log.end_offset, log.producers.capture()),
+                lambda _, error: self._snapshot_done(log, error),
+            )
+
+    def _snapshot_steps(self, log: Log, offset: int, producers: dict[int, ProducerEntry]) -> Steps[None]:
+        yield from self.create_folder_steps(log)
+        path = f"{log.path}/{snapshot_file.file_name(offset)}"
+        write_unsynced(self.vfs, path, snapshot_file.encode(producers))
+        yield
+
+    def _snapshot_done(self, log: Log, error: BaseException | None) -> None:
+        if error is not None and not log.deleted:  # nothing of ours depends on it
+            _log.warning("a producer snapshot can't be written", partition=log.name, reason=str(error))
 
     def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
         """See `LogHost`: announce in the journal, then rename the files, remove them after `file.delete.delay.ms`."""

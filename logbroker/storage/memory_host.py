@@ -113,6 +113,9 @@ class MemoryHost:
             held = self._bytes[log]
         return None
 
+    def rolled(self, log: Log) -> None:
+        """See `LogHost`; there are no files to put anything beside."""
+
     def enqueue(self, item: JournalItem) -> None:
         """See `LogHost`."""
         if item.kind == BATCH:

@@ -33,7 +33,7 @@ from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.log import Log
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.replay import Plan
-from logbroker.storage.segment import Segment, file_name, list_bases
+from logbroker.storage.segment import SUFFIXES, Segment, file_name, list_bases
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
@@ -350,7 +350,9 @@ class Rebuild:
                 yield from directory.remove_segment_steps(Segment(self.path, base))
                 removed = True
         for name in vfs.listdir(self.path):
-            if name.endswith((".deleted", ".tmp")):
+            stem, _, suffix = name.partition(".")
+            orphan = f".{suffix}" in SUFFIXES and stem.isdecimal() and int(stem) not in self._segments
+            if orphan or name.endswith((".deleted", ".tmp")):
                 vfs.unlink(f"{self.path}/{name}")
                 removed = True
         if removed:
