@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from logbroker.testing.sim_disk import SimDisk
 
-_TURNING_POINTS = frozenset({"datasync", "sync_dir", "name", "lose file", "lose directory"})
+_TURNING_POINTS = frozenset({"datasync", "sync_dir", "sync all", "name", "lose file", "lose directory"})
 
 
 class CrashPoint(NamedTuple):

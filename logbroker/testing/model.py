@@ -147,6 +147,16 @@ class LogModel:
         """The log end offset after everything begun so far."""
         return self._end_after[-1] if self._changes else self.first_offset
 
+    def boundary(self, offset: int) -> int:
+        """The end of the last batch that ends at or below `offset`, of those that are there now."""
+        limit = offset
+        for change in reversed(self._changes):
+            if change.batch is None:
+                limit = min(limit, change.offset)
+            elif change.batch.end_offset <= limit:
+                return change.batch.end_offset
+        return min(self.first_offset, limit)
+
     def knows(self, batch: Batch) -> bool:
         """Whether this batch was ever appended here: a read may show nothing else."""
         return any(change.batch == batch for change in self._changes)
@@ -312,11 +322,15 @@ class Model:
         return other
 
     def adopt(
-        self, found: Mapping[LogKey, RecoveredLog], now: Callable[[], int], *, to_disk: bool = True
+        self,
+        found: Mapping[LogKey, RecoveredLog],
+        now: Callable[[], int],
+        *,
+        to_disk: Callable[[LogKey], bool] = lambda _: True,
     ) -> Model:
         """A model that starts from what recovery showed and promises all of it: from now on it is served.
 
-        A deletion that was begun or promised stays so.
+        Where `to_disk(key)` is false a power cut may take it again. A deletion that was begun or promised stays so.
         """
         other = Model(now)
         for key, shown in found.items():
@@ -328,7 +342,7 @@ class Model:
             for batch in shown.batches:
                 log.append(batch)
             if shown.batches:
-                log.promise(len(shown.batches) - 1, to_disk=to_disk)
+                log.promise(len(shown.batches) - 1, to_disk=to_disk(key))
             older = self.logs.get(key)
             if older is not None:
                 log._deletion_begun = None if older._deletion_begun is None else 0

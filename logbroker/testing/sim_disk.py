@@ -74,6 +74,7 @@ class SimDisk:
         self._last_inode = last_inode
         self._open_counts: dict[int, int] = {}
         self._errors: dict[int, int] = {}
+        self._errors_told = 0
         self._covers: dict[int, int] = {}
         self._resolved: dict[str, int] = {}
 
@@ -107,6 +108,10 @@ class SimDisk:
     def die(self) -> None:
         """From now on every call fails with EBADF: nothing that is left of a dead process touches the disk."""
         self.dead = True
+
+    def revive(self) -> None:
+        """The next process starts on the same machine: the page cache is what the dead one left."""
+        self.dead = False
 
     def evict(self, rng: random.Random) -> None:
         """Drop clean pages from the cache: what a failed sync lost is read from the disk again, where it may be missing."""
@@ -406,6 +411,24 @@ class SimDisk:
             self.trace.operations.append(Operation("lose directory", path, inode))
             raise fault.exception(path)
         self.trace.operations.append(Operation("sync_dir", path, inode, label=label))
+
+    def sync_filesystem(self, path: str) -> bool:
+        """See `Vfs`."""
+        self._check_alive(path)
+        label = call_label("sync_filesystem")
+        self.labels.add(label)
+        fault = self.strike("sync_filesystem", path, label)
+        if fault is not None:
+            for inode in self.cache.reachable():
+                if not isinstance(self.cache.nodes[inode], DirectoryNode):
+                    self._lose_file(inode, path)
+            raise fault.exception(path)
+        errors = sum(self._errors.values())
+        told, self._errors_told = self._errors_told, errors
+        self.trace.operations.append(Operation("sync all", path, label=label))
+        if errors != told:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return True
 
     def file_size(self, path: str) -> int:
         """See `Vfs`."""

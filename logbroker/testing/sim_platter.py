@@ -158,6 +158,17 @@ class Platter:
                 effect.apply(self.durable)
         self.names = [effect for effect, settled in zip(self.names, chosen, strict=True) if not settled]
 
+    def sync_all(self) -> None:
+        """Settle everything but what a failed sync lost."""
+        for inode in list(self.files):
+            self.sync_file(inode)
+        chosen = [not effect.lost for effect in self.names]
+        _close_over_older(self.names, chosen)
+        for effect, settled in zip(self.names, chosen, strict=True):
+            if settled:
+                effect.apply(self.durable)
+        self.names = [effect for effect, settled in zip(self.names, chosen, strict=True) if not settled]
+
     def lose_directory(self, directory: int) -> None:
         """A sync of this directory failed."""
         self.names = [

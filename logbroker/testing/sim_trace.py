@@ -12,7 +12,7 @@ class Operation(NamedTuple):
     """One line of the trace; `kind` says which of the other fields count.
 
     kinds: `write` (pages, size, modified_ms), `new file` (modified_ms), `new directory`, `name` (effect), `datasync` and `sync_dir`
-    (label), `lose file` and `lose directory` (a sync that failed), `evict` (size is the seed).
+    (label), `sync all` (label), `lose file` and `lose directory` (a sync that failed), `evict` (size is the seed).
     """
 
     kind: str
@@ -81,6 +81,8 @@ def _apply(platter: Platter, operation: Operation, index: int) -> None:
             platter.durable.add_directory(operation.inode)
         case "sync_dir":
             platter.sync_directory(operation.inode)
+        case "sync all":
+            platter.sync_all()
         case "lose file":
             platter.lose_file(operation.inode)
         case "lose directory":
