@@ -345,10 +345,11 @@ class Checkpointer:
                 self.points[key] = encoded
         directory.journal.recycle(capture.sequence)
         self._wanted = self._wanted or directory.journal.blocked
-        if capture.clean and not self.dirty and not self._wanted and not self._exclusive:
+        if capture.clean and not self.dirty and not directory.journal.blocked and not self._exclusive:
             directory.closed_cleanly()
-        else:
-            self._next()
+            return
+        self._next()
+        if not self.running:
             directory.settle()
 
 

@@ -118,11 +118,12 @@ class CommitPath:
     def _start_direct(self, log: Log, group: list[JournalItem]) -> None:
         """Write (and sync) everything of the partition that its files lack; later appends wait in `held`."""
         directory = self._directory
-        if log.deleted:
-            self.refuse(group, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-            return
         controls = [item for item in group if item.kind != BATCH]
         batches = [item for item in group if item.kind == BATCH]
+        if log.deleted:
+            self.refuse(batches, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            directory.journal.submit(controls)
+            return
         log.held = []
         jobs = [job for segment in log.segments if (job := segment.unwritten(with_indexes=False)) is not None]
         # Not only what is written here: a write-back may have put held batches into a file, unsynced.

@@ -33,6 +33,16 @@ class FlushPolicy:
         self._directory = directory
         self._changing: set[Log] = set()
 
+    def recovered(self, log: Log) -> None:
+        """After a start: finish what the crash cut short, then follow the configuration."""
+        if log.page_cache_unsaid:
+            log.page_cache_unsaid = False
+            log.held = []
+            self._directory.journal.submit(
+                [_mark(log, PAGE_CACHE, lambda _: self._directory.commit_path.release(log))]
+            )
+        self.follow(log)
+
     def follow(self, log: Log) -> None:
         """Bring the log to the policy that its configuration asks for; a later call overtakes an earlier one."""
         if log not in self._changing and wants_page_cache(log) != log.page_cache:

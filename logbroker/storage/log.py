@@ -84,6 +84,7 @@ class Log:
         "on_advance",
         "on_quiet",
         "page_cache",
+        "page_cache_unsaid",
         "path",
         "producers",
         "queued_bytes",
@@ -138,6 +139,8 @@ class Log:
         self.dirty = False
         self.page_cache = False
         """Appends are acknowledged from the page cache (the state; `config` says what it should become)."""
+        self.page_cache_unsaid = False
+        """The journal must say so again before anything is acknowledged: its last word is a truncation."""
         self.truncating = False
         """The end is being cut off: nothing may be appended."""
         self.deleted = False

@@ -128,7 +128,7 @@ class LogDirectory:
                 self.checkpointer.start()
                 for log in self.logs.values():
                     if not log.refused:
-                        self.policy.follow(log)
+                        self.policy.recovered(log)
             on_done(report, error)
 
         self.executor.submit("writer", recover_steps(self, known), recovered)

@@ -259,7 +259,6 @@ class Rebuild:
         while self._end < entry.next_offset:
             last = base == entry.segment_base
             limit = entry.position if last else self._file_bytes(base)
-            before = self._end
             for at, header in self._batches(base, position, limit):
                 if header.base_offset < max(self._end, base):
                     raise CorruptionError(
@@ -267,7 +266,7 @@ class Rebuild:
                     )
                 self._note(header, base, at)
                 yield
-            if self._end == before or (last and self._end < entry.next_offset):
+            if self._end == base or (last and self._end < entry.next_offset):
                 raise CorruptionError(
                     f"{self.path}/{file_name(base)}", position, f"offset {self._end} is missing"
                 )
@@ -313,6 +312,8 @@ class Rebuild:
                 except InvalidBatchError:
                     break
                 if header.base_offset < max(self._end, base):
+                    break
+                if self._plan.walk_end is not None and header.next_offset > self._plan.walk_end:
                     break
                 yield from self._write(base, position, data)
                 self._note(header, base, position)
@@ -389,6 +390,7 @@ class Rebuild:
             epochs=self._epochs,
         )
         log.page_cache = self._plan.walk
+        log.page_cache_unsaid = self._plan.walk_end is not None
         log.created = exists and self._point is not None  # else its name may be in the page cache only
         active = log.segments[-1]
         if active.size and active.first_timestamp < 0:

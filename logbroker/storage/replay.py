@@ -74,6 +74,7 @@ class Plan:
         "start",
         "touched",
         "walk",
+        "walk_end",
     )
 
     def __init__(self, point: Point | None = None) -> None:
@@ -87,6 +88,8 @@ class Plan:
         """The lowest offset that a truncation cut to."""
         self.walk = point.page_cache if point else False
         """Whether whole batches behind the end may have been acknowledged from the page cache."""
+        self.walk_end: int | None = None
+        """Not those behind this offset: a truncation was announced, and nothing says that the files were cut."""
         self.sizes: dict[int, int] = {}
         """Segments that the files must hold, by base offset, and bytes that each must have."""
         self.reach: dict[int, int] = {}
@@ -231,10 +234,12 @@ def _fold(current: Plan, entry: Entry, payload: memoryview | None) -> None:
     elif kind == FLUSHED:
         current.end = entry.next_offset
         current.walk = False
+        current.walk_end = None
         current.pieces.append(Piece(entry, None))
         current.reach[entry.segment_base] = entry.next_offset
     elif kind == PAGE_CACHE:
         current.walk = True
+        current.walk_end = None
     elif kind == LOG_START:
         current.start = max(current.start, entry.next_offset)
         current.floor = max(current.floor, entry.segment_base)
@@ -259,7 +264,8 @@ def _truncate(current: Plan, entry: Entry) -> None:
     current.covered = min(current.covered, end)
     current.cut = end if current.cut is None else min(current.cut, end)
     current.end = end
-    current.walk = False
+    if current.walk:
+        current.walk_end = end
 
 
 def _piece_below(piece: Piece, base: int, position: int, end: int) -> Piece | None:
