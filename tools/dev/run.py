@@ -36,7 +36,7 @@ def main() -> int:
     if not _free(wanted.port, "PORT") or not _free(wanted.metrics_port, "METRICS_PORT"):
         return 1
     server = f"{HOST}:{wanted.port}"
-    print(f"starting a broker on {server}, data in ./{os.path.relpath(wanted.data_dir)}", flush=True)
+    print(f"starting a broker on {server}, data in {os.path.abspath(wanted.data_dir)}", flush=True)
     with _ready_channel() as (channel, address):
         broker = subprocess.Popen(
             [
@@ -56,7 +56,7 @@ def main() -> int:
                     print(
                         f"\nmetrics: http://{HOST}:{wanted.metrics_port}/metrics   stop: Ctrl-C", flush=True
                     )
-                else:
+                elif broker.poll() is None:
                     broker.send_signal(signal.SIGTERM)
                     broker.wait()
                     return 1

@@ -1,0 +1,99 @@
+"""`make run`, as a person at a terminal has it (tools/dev/run.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import pty
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+RUN = REPOSITORY / "tools" / "dev" / "run.py"
+TIMEOUT_S = 60.0
+
+
+def free_ports(count):
+    """Ports that nobody listens on at the moment; the program under test wants them named."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def command(data_dir, port, metrics_port):
+    return [
+        *(sys.executable, str(RUN), "--data-dir", str(data_dir)),
+        *("--port", str(port), "--metrics-port", str(metrics_port)),
+    ]
+
+
+def at_a_terminal(arguments, keys_at):
+    """Run under a terminal of its own; type `keys` once the output has `text`. Returns the output and the exit status."""
+    text, keys = keys_at
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(arguments[0], arguments)
+    output, typed, until = b"", False, time.monotonic() + TIMEOUT_S
+    with (
+        selectors.DefaultSelector() as selector,
+        contextlib.suppress(OSError),
+    ):  # EIO: the other end is closed
+        selector.register(terminal, selectors.EVENT_READ)
+        while time.monotonic() < until:
+            if selector.select(0.2):
+                output += os.read(terminal, 65536)
+            if text in output and not typed:
+                os.write(terminal, keys)
+                typed = True
+        os.kill(pid, signal.SIGKILL)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    return output.decode(), os.waitstatus_to_exitcode(status)
+
+
+def test_it_shows_records_and_leaves_at_ctrl_c(tmp_path):
+    for earlier in (0, 3):
+        shown, status = at_a_terminal(command(tmp_path / "data", *free_ports(2)), (b"stop: Ctrl-C", b"\x03"))
+        assert status == 0, shown
+        assert ("created" if earlier == 0 else "was there, with 3 records") in shown
+        assert f"read back {earlier + 3} records" in shown or f"of {earlier + 3} records" in shown
+        for client in ("kcat", "logbroker consume", "confluent_kafka"):
+            assert client in shown
+        assert "Traceback" not in shown
+
+
+def test_a_port_that_is_taken_is_said_to_be(tmp_path):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = subprocess.run(
+            command(tmp_path / "data", port, *free_ports(1)),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert f"(pid {os.getpid()})" in done.stderr
+    assert f"make run PORT={port + 1}" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_signal_to_the_program_reaches_the_broker(tmp_path):
+    with subprocess.Popen(
+        command(tmp_path / "data", *free_ports(2)), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "stop: Ctrl-C" in line:
+                running.send_signal(signal.SIGTERM)
+        assert running.wait(TIMEOUT_S) == 0
