@@ -253,8 +253,9 @@ class Rebuild:
 
     def _verify_to(self, entry: Entry) -> Steps[None]:
         """Everything up to `entry` was synced in the segments: walk there from where the point ended."""
-        if self._plan.is_dead(entry.segment_base, present=entry.segment_base in self._present):
+        if entry.next_offset <= self._plan.start:  # nobody sees any of it, and some files may be gone already
             self._end = max(self._end, entry.next_offset)
+            return
         base, position = self._resume_at()
         while self._end < entry.next_offset:
             last = base == entry.segment_base
