@@ -337,6 +337,8 @@ class Rebuild:
             self._segments.clear()
             self._end = start
             self.changed = True
+        for base in [base for base in self._segments if base > self._end]:
+            del self._segments[base]  # where a truncation cut a page-cache topic that has lost more since
         bases = sorted(self._segments)
         for base, following in itertools.pairwise(bases):
             if following <= start:

@@ -4,10 +4,11 @@ Narrated in passes (all on one lane, before the broker listens; every one may be
 
 1. `meta.properties` names the directory; a configured directory without one is new only if the metadata doesn't know it.
 2. The checkpoint is read; unreadable means refused. Ring files are read and chained from the checkpoint's sequence (`replay.chain`).
-3. Each partition is rebuilt (`rebuild.py`). One that is damaged is refused alone: its requests get KAFKA_STORAGE_ERROR,
+3. What the old life may have left in the page cache only is made sure of: the last commit of the chain and the checkpoint
+   itself are written again. (A killed process, or a failed fsync, leaves bytes that the disk doesn't have.) Only then is
+   anything done that they say: files that they give up are removed for ever.
+4. Each partition is rebuilt (`rebuild.py`). One that is damaged is refused alone: its requests get KAFKA_STORAGE_ERROR,
    its reason goes into every later checkpoint, and the ring it may be repaired from is kept aside.
-4. What the old life may have left in the page cache only is made sure of: the last commit of the chain and the checkpoint
-   itself are written again, whatever the checkpoint says. (After a failed fsync Linux shows bytes that the disk doesn't have.)
 5. The journal begins a new generation in a file that nothing above needs. The old ring stays until the first checkpoint,
    which starts at once in the background, has published everything.
 """
@@ -83,7 +84,7 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     plans = plan(linked.commits, points)
     for key, reason in linked.refused.items():
         plans.setdefault(key, Plan(points.get(key))).corrupt = reason
-    yield
+    yield from _make_sure(directory, checkpoint, linked, rings, names)
     refused: list[str] = []
     changed: list[tuple[UUID, int]] = []
     newly_damaged = False
@@ -109,7 +110,6 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
             point = Point(*key, 0, 0, [], [], b"")
         if point is not None:
             directory.checkpointer.points[key] = encode_point(point._replace(refused=log.refused))
-    yield from _make_sure(directory, checkpoint, linked, rings, names)
     del rings
     yield from directory.journal.open_steps(
         linked.last_sequences,
@@ -259,7 +259,7 @@ def _make_sure(
     rings: dict[str, memoryview],
     names: dict[str, str],
 ) -> Steps[None]:
-    """Write again what an earlier life may have seen only in the page cache."""
+    """Write again what an earlier life may have seen only in the page cache, before anything is done because of it."""
     vfs = directory.vfs
     if linked.commits:
         last = linked.commits[-1]
@@ -270,7 +270,7 @@ def _make_sure(
         file.datasync()
         file.close()
         yield
-    points = [point for point in directory.checkpointer.points.values() if isinstance(point, bytes)]
+    points = [encode_point(point) for point in checkpoint.points]
     data = checkpoint_file.encode(
         checkpoint.generation, checkpoint.salt, checkpoint.sequence, points, clean=checkpoint.clean
     )
