@@ -1,6 +1,6 @@
 """The checkpoint of a log directory: one file that says what is durable in the segments themselves.
 
-    magic "LBCP", version u16, flags u16, CRC-32C u32 over the rest
+    magic "LBCP", version u16, flags u16, CRC-32C u32 over these and the rest
     generation u64, salt u64        the journal's life that wrote it
     sequence u64                    recovery replays the journal from this commit on; ring files below it are free
     point count u32, then the points
@@ -29,7 +29,9 @@ VERSION = 1
 CLEAN = 1
 """Flag: written by a clean stop; the ring holds nothing more."""
 
-_HEADER = struct.Struct(">4sHHI")
+_HEAD = struct.Struct(">4sHH")
+_CRC = struct.Struct(">I")
+_HEADER_SIZE = _HEAD.size + _CRC.size
 _BODY = struct.Struct(">QQQI")
 _POINT = struct.Struct(">16siqqIIIHB")
 _REFUSED_MAX_BYTES = 1000
@@ -123,24 +125,26 @@ def _decode_point(data: bytes, at: int) -> tuple[Point, int]:
 def encode(generation: int, salt: int, sequence: int, points: list[bytes], *, clean: bool) -> bytes:
     """The whole file, from encoded points."""
     body = b"".join((_BODY.pack(generation, salt, sequence, len(points)), *points))
-    return _HEADER.pack(MAGIC, VERSION, CLEAN if clean else 0, crc32c(body)) + body
+    head = _HEAD.pack(MAGIC, VERSION, CLEAN if clean else 0)
+    return b"".join((head, _CRC.pack(crc32c(body, crc32c(head))), body))
 
 
 def decode(data: bytes, path: str) -> Checkpoint:
     """Read a file back. Raises CorruptionError with the position of what is wrong."""
-    if len(data) < _HEADER.size + _BODY.size:
+    if len(data) < _HEADER_SIZE + _BODY.size:
         raise CorruptionError(path, 0, f"{len(data)} bytes are no checkpoint")
-    magic, version, flags, crc = _HEADER.unpack_from(data)
+    magic, version, flags = _HEAD.unpack_from(data)
+    (crc,) = _CRC.unpack_from(data, _HEAD.size)
     if magic != MAGIC:
         raise CorruptionError(path, 0, "this is no checkpoint file")
     if version != VERSION:
         raise CorruptionError(
             path, 4, f"checkpoint version {version} is not known; was it written by a newer logbroker?"
         )
-    if crc32c(memoryview(data)[_HEADER.size :]) != crc:
+    if crc32c(memoryview(data)[_HEADER_SIZE:], crc32c(data[: _HEAD.size])) != crc:
         raise CorruptionError(path, 8, "the checkpoint's CRC does not match its bytes")
-    generation, salt, sequence, count = _BODY.unpack_from(data, _HEADER.size)
-    at = _HEADER.size + _BODY.size
+    generation, salt, sequence, count = _BODY.unpack_from(data, _HEADER_SIZE)
+    at = _HEADER_SIZE + _BODY.size
     points: list[Point] = []
     try:
         for _ in range(count):
