@@ -34,7 +34,6 @@ from logbroker.config.sources import ConfigSources
 from logbroker.groups.service import GroupService
 from logbroker.metadata.service import MetadataService
 from logbroker.net.server import Server
-from logbroker.replication.partition import Partition
 from logbroker.replication.replica_manager import ReplicaManager
 from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_FILE
 from logbroker.storage.log import Log
@@ -66,7 +65,7 @@ class Broker:
     groups: GroupService
     tasks: TaskScope
     timers: Timers
-    fetch_waits: Waits[Partition]
+    fetch_waits: Waits[Log]
     server: Server
 
     @property
@@ -158,13 +157,6 @@ class Broker:
 
     # Life
 
-    def wake_fetches(self, log: Log) -> None:
-        """Records of `log` became visible, or it went offline: whoever waits for it looks again."""
-        partitions = self.replicas.topic_by_id(log.topic_id)
-        partition = partitions.get(log.index) if partitions else None
-        if partition is not None:
-            self.fetch_waits.wake(partition)
-
     async def reconfigure(self, settings: Settings, sources: ConfigSources) -> None:
         """Settings that can change while running have changed. Raises ConfigError: nothing has."""
         await self.metadata.reload_settings(settings, sources)
@@ -211,7 +203,9 @@ class Broker:
     async def _stop_server(self, hurry: asyncio.Event) -> None:
         stopping = asyncio.ensure_future(self.server.stop(STOP_TIMEOUT_S))
         hurried = asyncio.ensure_future(hurry.wait())
-        await asyncio.sleep(0)  # from here on connections dispatch nothing more, so no fetch parks behind this
+        await asyncio.sleep(
+            0
+        )  # from here on connections dispatch nothing more, so no fetch parks behind this
         self.fetch_waits.expire_all()
         self.groups.release_waiting()
         await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)

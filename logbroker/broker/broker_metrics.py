@@ -169,6 +169,12 @@ _DIRECTORY_NUMBERS = (
     ("writebacks_total", "counter", "Write-backs of in-memory tails.", "stats.writebacks"),
     ("disk_errors_total", "counter", "Disk errors; each takes its directory offline.", "stats.disk_errors"),
     (
+        "damaged_reads_total",
+        "counter",
+        "Reads for clients that met bytes which are not what was written; the log names them.",
+        "stats.damaged_reads",
+    ),
+    (
         "tail_bytes",
         "gauge",
         "Appended bytes that are not in their segment file yet.",

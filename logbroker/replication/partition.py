@@ -4,7 +4,8 @@ Alone, a broker leads every partition and is its only replica, so the high water
 be what is durable on enough replicas; whoever asks goes through `high_watermark` and `watch` and won't notice.
 
 Appending is per batch: the header is proven (`records.batch`), and records are looked at only where the topic asks for it:
-another `compression.type`, `record.validation=full`, or compaction (null keys). Loop thread only.
+another `compression.type`, `record.validation=full`, or compaction (null keys). Where they are looked at, a max timestamp in the
+header that isn't theirs is put right. Loop thread only.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from logbroker.base import logs
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import BrokerError
+from logbroker.base.errors import BrokerError, CorruptionError, InvalidBatchError, StorageOfflineError
 from logbroker.base.types import Buffer
 from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import (
-    TIMESTAMP_TYPE_MASK,
     BatchHeader,
     Codec,
     check_timestamps,
     iter_batches,
     parse_header,
     stamp_log_append_time,
+    stamp_max_timestamp,
     validate_from_client,
 )
 from logbroker.records.iterator import check_records
@@ -42,6 +44,11 @@ _CODECS = {
     "lz4": Codec.LZ4,
     "zstd": Codec.ZSTD,
 }
+_GZIP_DEFAULT_LEVEL = -1
+"""`compression.gzip.level` for "as the codec likes it"."""
+
+_log = logs.get("replicas")
+_damage = logs.Limited(_log, per_second=1.0, burst=20)
 
 
 class Partition:
@@ -49,6 +56,7 @@ class Partition:
 
     __slots__ = (
         "_codec",
+        "_level",
         "_plain",
         "config",
         "index",
@@ -74,6 +82,14 @@ class Partition:
         """Follow a changed topic configuration."""
         self.config = config
         self._codec = _CODECS.get(config.compression_type)
+        levels: dict[Codec | None, int] = {
+            Codec.GZIP: config.compression_gzip_level,
+            Codec.LZ4: config.compression_lz4_level,
+            Codec.ZSTD: config.compression_zstd_level,
+        }
+        self._level = levels.get(self._codec)
+        if self._codec is Codec.GZIP and self._level == _GZIP_DEFAULT_LEVEL:
+            self._level = None
         self._plain = (
             self._codec is None
             and config.record_validation == "header"
@@ -140,22 +156,20 @@ class Partition:
                     config.message_timestamp_before_max_ms,
                     config.message_timestamp_after_max_ms,
                 )
-        if type(batch) is bytes or (type(batch) is memoryview and batch.readonly):
-            batch = bytearray(batch)
-        return log.append(batch, header, self.leader_epoch, on_done, waiter)  # type: ignore[arg-type]
+        return log.append(_writable(batch), header, self.leader_epoch, on_done, waiter)
 
     def _rework(self, batch: Buffer, header: BatchHeader) -> tuple[Buffer, BatchHeader]:
         """What the topic asks for beyond the header: record checks, compaction's keys, another codec, append time."""
         config = self.config
         now_ms = self.log.host.clock.wall_ms()
         create_time = config.message_timestamp_type == "CreateTime"
-        compacted = "compact" in config.cleanup_policy
         if create_time:
             check_timestamps(
                 header, now_ms, config.message_timestamp_before_max_ms, config.message_timestamp_after_max_ms
             )
-        payload: Buffer | None = None
-        if config.record_validation == "full" or compacted:
+        compacted = "compact" in config.cleanup_policy
+        codec = self._codec if self._codec is not None and self._codec != header.codec_id else None
+        if compacted or codec is not None or config.record_validation == "full":
             checked = check_records(
                 batch,
                 header,
@@ -163,13 +177,23 @@ class Partition:
                 earliest_ms=max(now_ms - config.message_timestamp_before_max_ms, 0) if create_time else None,
                 latest_ms=now_ms + config.message_timestamp_after_max_ms if create_time else None,
             )
-            payload = checked.payload
-        if self._codec is not None and header.codec_id != self._codec:
-            batch = recompress(batch, self._codec, header=header, payload=payload)
-            header = parse_header(batch)
-        if not create_time and not header.attributes & TIMESTAMP_TYPE_MASK:
-            if not isinstance(batch, bytearray):
-                batch = bytearray(batch)
+            lies = create_time and checked.max_timestamp != header.max_timestamp
+            if codec is not None:
+                if lies:
+                    header = header._replace(max_timestamp=checked.max_timestamp)
+                batch = recompress(batch, codec, level=self._level, header=header, payload=checked.payload)
+                header = parse_header(batch)
+                if header.size_bytes > config.max_message_bytes:
+                    raise InvalidBatchError(
+                        ErrorCode.MESSAGE_TOO_LARGE,
+                        f"the record batch has {header.size_bytes} bytes with compression.type={config.compression_type}, "
+                        f"max.message.bytes allows {config.max_message_bytes}",
+                    )
+            elif lies:
+                batch = _writable(batch)
+                header = stamp_max_timestamp(batch, checked.max_timestamp)
+        if not create_time:
+            batch = _writable(batch)
             header = stamp_log_append_time(batch, now_ms)
         return batch, header
 
@@ -185,14 +209,28 @@ class Partition:
     # Reading
 
     def read(self, offset: int, max_bytes: int, reader: Reader, *, min_one: bool = True) -> list[Buffer]:
-        """Batches from `offset` up to the high watermark; see `Log.read`."""
-        return self.log.read(offset, max_bytes, reader, min_one=min_one)
+        """Batches from `offset` up to the high watermark; see `Log.read`.
 
-    def disk_failed(self, error: OSError) -> None:
-        """A read failed: the log directory goes offline, as after any other disk error."""
+        Raises:
+            BrokerError: OFFSET_OUT_OF_RANGE; KAFKA_STORAGE_ERROR, also for bytes that are damaged or can't be read.
+            WouldBlockError: see `Reader`.
+
+        """
+        try:
+            return self.log.read(offset, max_bytes, reader, min_one=min_one)
+        except (CorruptionError, OSError) as error:
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: CorruptionError | OSError) -> BrokerError:
+        """What a reader is told when the files can't be read; a disk's error takes the log directory offline."""
         host = self.log.host
-        if isinstance(host, LogDirectory):
+        if isinstance(error, CorruptionError):
+            if isinstance(host, LogDirectory):
+                host.stats.damaged_reads += 1
+            _damage.write("error", "a read met damaged bytes", partition=self.log.name, error=str(error))
+        elif isinstance(host, LogDirectory):
             host.fail(error)
+        return StorageOfflineError(str(error))
 
     async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
         """Whole batches from `offset` up to the high watermark, about `max_bytes` of them and at least one if there is any.
@@ -218,3 +256,10 @@ class Partition:
 
     def __repr__(self) -> str:
         return f"<partition {self.log!r} epoch {self.leader_epoch}>"
+
+
+def _writable(batch: Buffer) -> bytearray | memoryview:
+    """The batch itself where it can be stamped in place, else a copy."""
+    if type(batch) is bytearray or (type(batch) is memoryview and not batch.readonly):
+        return batch
+    return bytearray(batch)

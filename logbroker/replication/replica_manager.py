@@ -309,6 +309,8 @@ class ReplicaManager:
                     host.delete_log(doomed.log)
                 elif self._memory is not None and host is self._memory:
                     self._memory.delete_log(doomed.log)
+                if doomed.log.on_advance is not None:
+                    doomed.log.on_advance(doomed.log)  # who waits for its records learns that it is gone
         elif isinstance(event, events.LeaderEpochBumped):
             for index, changed in event.partitions.items():
                 self._partitions[event.name][index].leader_epoch = changed.leader_epoch

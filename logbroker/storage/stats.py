@@ -13,6 +13,7 @@ class StorageStats:
         "checkpoints",
         "commit_bytes",
         "commit_us",
+        "damaged_reads",
         "direct_bytes",
         "disk_errors",
         "journal_bytes",
@@ -36,6 +37,8 @@ class StorageStats:
         self.segment_syncs = 0
         self.writebacks = 0
         self.disk_errors = 0
+        self.damaged_reads = 0
+        """Reads for clients that met bytes which are not what was written."""
         self.scrubbed_bytes = 0
         self.scrubbed_segments = 0
         self.scrub_findings = 0

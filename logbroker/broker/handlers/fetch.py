@@ -2,21 +2,23 @@
 
 - Served up to the high watermark; nothing is decoded. The last batch of a partition may be cut short by the byte limits, as in
   Kafka; the first partition with data sends at least one whole batch, however large.
-- Fewer than `min_bytes`: the request is parked until an append, a failure or `max_wait_ms` (long poll).
+- Fewer than `min_bytes`: the request is parked until there are enough, an error, a deletion or `max_wait_ms` (long poll).
 - Bytes that the page cache doesn't hold are read on a lane, and the loop goes on meanwhile.
 - Incremental sessions: `fetch_sessions.py` (KIP-227). Topics by id from version 13 (KIP-516).
 - read_committed: there are no transactions yet, so the last stable offset is the high watermark and nothing is aborted.
 - This broker has no followers yet: a fetch that comes as one is refused with NOT_LEADER_OR_FOLLOWER.
+- As in Kafka: below version 6 clients don't know KAFKA_STORAGE_ERROR and get NOT_LEADER_OR_FOLLOWER; below version 10 they can't
+  read zstd, and a topic with `compression.type=zstd` answers UNSUPPORTED_COMPRESSION_TYPE (KIP-110).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import BrokerError, CorruptionError
+from logbroker.base.errors import BrokerError
 from logbroker.base.types import Buffer
 from logbroker.broker.context import RequestContext
 from logbroker.broker.fetch_sessions import TOPIC_ID_FROM, FetchSession, PartitionKey, Wanted
@@ -35,7 +37,20 @@ if TYPE_CHECKING:
     from logbroker.broker.broker import Broker
 
 READ_COMMITTED: Final = 1
-DEBUGGING_REPLICA: Final = -2
+STORAGE_ERROR_FROM: Final = 6
+ZSTD_FROM: Final = 10
+DISK_ROUNDS_MAX: Final = 16
+"""How often a fetch goes to the disk before it answers with what it has: under appends the ranges to be read may grow."""
+
+
+class _Mark(NamedTuple):
+    """How far a partition's visible end was when it was read, and how many bytes came of it."""
+
+    log: Log
+    segment_base: int
+    position: int
+    size_bytes: int
+    max_bytes: int
 
 
 def handle(
@@ -46,16 +61,13 @@ def handle(
         session = broker.fetch_sessions.open(request, context.api_version, context.started)
     except BrokerError as error:
         return FetchResponse(error_code=error.code)
-    replica_id = request.replica_id if request.replica_state is None else request.replica_state.replica_id
-    fetch = _Fetch(
-        broker, request, session, by_id=context.api_version >= TOPIC_ID_FROM, follower=replica_id >= 0
-    )
+    fetch = _Fetch(broker, context, request, session)
     fetch.read()
     if fetch.missing:
         return fetch.finish_from_disk()
     if fetch.satisfied or request.max_wait_ms <= 0:
         return fetch.response()
-    return fetch.park(context)
+    return fetch.park()
 
 
 class _Fetch:
@@ -64,58 +76,72 @@ class _Fetch:
     __slots__ = (
         "_broker",
         "_by_id",
+        "_context",
+        "_cut",
+        "_failed",
         "_fetched",
         "_follower",
+        "_isolation",
+        "_marks",
+        "_max_bytes",
+        "_max_wait_ms",
+        "_min_bytes",
         "_parts",
-        "_request",
         "_session",
-        "failed",
+        "_size_bytes",
+        "_version",
+        "_waiter",
         "missing",
-        "size_bytes",
-        "waiter",
     )
 
     def __init__(
-        self, broker: Broker, request: FetchRequest, session: FetchSession, *, by_id: bool, follower: bool
+        self, broker: Broker, context: RequestContext, request: FetchRequest, session: FetchSession
     ) -> None:
         self._broker = broker
-        self._request = request
+        self._context = context
         self._session = session
-        self._by_id = by_id
-        self._follower = follower
+        self._version = context.api_version
+        self._by_id = self._version >= TOPIC_ID_FROM
+        replica = request.replica_state
+        self._follower = (request.replica_id if replica is None else replica.replica_id) >= 0
+        self._isolation = request.isolation_level
+        self._max_wait_ms = request.max_wait_ms
+        self._max_bytes = min(request.max_bytes, broker.settings.fetch_max_bytes)
+        self._min_bytes = min(request.min_bytes, self._max_bytes)
         self._fetched: FetchedRanges = {}
         self._parts: dict[PartitionKey, PartitionData] = {}
+        self._marks: list[_Mark] = []
+        self._size_bytes = 0
+        self._failed = False
+        self._cut = False
+        self._waiter: Completion[FetchResponse] = Completion()
         self.missing: list[tuple[Log, FileRange]] = []
-        self.size_bytes = 0
-        self.failed = False
-        self.waiter: Completion[FetchResponse] | None = None
 
     @property
     def satisfied(self) -> bool:
-        """Whether the answer can go: enough bytes, or an error to tell."""
-        return self.size_bytes >= self._request.min_bytes or self.failed or not self._session.partitions
+        """Whether the answer can go.
+
+        There are enough bytes, or waiting gives no more of them (a segment's end, no room for the next batch), or there
+        is an error to tell, or nothing was asked for.
+        """
+        return (
+            self._size_bytes >= self._min_bytes or self._failed or self._cut or not self._session.partitions
+        )
 
     def read(self) -> None:
         """Read every partition, within the byte limits; what isn't in the page cache ends up in `missing`."""
-        request = self._request
-        left = min(request.max_bytes, self._broker.settings.fetch_max_bytes)
         self._parts = parts = {}
+        self._marks = []
         self.missing = []
-        self.size_bytes = 0
-        self.failed = False
+        self._size_bytes = 0
+        self._failed = False
+        self._cut = False
         for key, wanted in self._session.partitions.items():
             try:
-                partition = self._find(key)
-                data, size = self._read_one(partition, wanted, left)
+                parts[key] = self._read_one(self._find(key), wanted)
             except BrokerError as error:
-                data, size = _failure(key.partition, error.code), 0
-                self.failed = True
-            except CorruptionError:
-                data, size = _failure(key.partition, ErrorCode.KAFKA_STORAGE_ERROR), 0
-                self.failed = True
-            parts[key] = data
-            left -= size
-            self.size_bytes += size
+                parts[key] = _failure(key.partition, self._code(error))
+                self._failed = True
 
     def _find(self, key: PartitionKey) -> Partition:
         if self._follower:
@@ -124,39 +150,51 @@ class _Fetch:
             return self._broker.replicas.partition_by_id(key.topic_id, key.partition)
         return self._broker.replicas.partition(key.topic, key.partition)
 
-    def _read_one(self, partition: Partition, wanted: Wanted, left: int) -> tuple[PartitionData, int]:
+    def _read_one(self, partition: Partition, wanted: Wanted) -> PartitionData:
         partition.check_epoch(wanted.leader_epoch)
+        if self._version < ZSTD_FROM and partition.config.compression_type == "zstd":
+            raise BrokerError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
         log = partition.log
         high_watermark = partition.high_watermark
         parts: list[Buffer] = []
         size = 0
         if wanted.offset != high_watermark or log.refusal is not None:
+            left = max(self._max_bytes - self._size_bytes, 0)
             try:
                 parts = partition.read(
                     wanted.offset,
                     max(min(wanted.max_bytes, left), 0),
                     log.host.reader(self._fetched),
-                    min_one=not self.size_bytes,
+                    min_one=not self._size_bytes,
                 )
-                size = sum(map(len, parts))
             except WouldBlockError as error:
                 self.missing.append((log, error.key))
-            except OSError as error:
-                partition.disk_failed(error)
-                raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR) from error
-        data = PartitionData(
+            size = sum(map(len, parts))
+            self._size_bytes += size
+            if wanted.offset < log.durable_segment or (
+                not size and left < wanted.max_bytes and wanted.offset < high_watermark
+            ):
+                self._cut = True
+        self._marks.append(_Mark(log, log.durable_segment, log.durable_position, size, wanted.max_bytes))
+        return PartitionData(
             partition_index=partition.index,
             high_watermark=high_watermark,
             last_stable_offset=high_watermark,
             log_start_offset=log.start_offset,
-            aborted_transactions=[] if self._request.isolation_level == READ_COMMITTED else None,
+            aborted_transactions=[] if self._isolation == READ_COMMITTED else None,
             records=parts or b"",
         )
-        return data, size
+
+    def _code(self, error: BrokerError) -> int:
+        if error.code == ErrorCode.KAFKA_STORAGE_ERROR and self._version < STORAGE_ERROR_FROM:
+            return ErrorCode.NOT_LEADER_OR_FOLLOWER  # what such an old client takes as a reason to ask again
+        return error.code
 
     async def finish_from_disk(self) -> FetchResponse:
         """Fetch the missing ranges, and read again, until nothing is missing."""
-        while self.missing:
+        rounds = 0
+        while self.missing and rounds < DISK_ROUNDS_MAX:
+            rounds += 1
             by_log: dict[Log, list[FileRange]] = {}
             for log, key in self.missing:
                 by_log.setdefault(log, []).append(key)
@@ -170,52 +208,52 @@ class _Fetch:
 
     # Waiting
 
-    def park(self, context: RequestContext) -> Completion[FetchResponse]:
+    def park(self) -> Completion[FetchResponse]:
         """Wait for more; the answer comes by `max_wait_ms` at the latest."""
-        waiter: Completion[FetchResponse] = Completion()
-        self.waiter = waiter
-        found: list[Partition] = []
-        for key in self._session.partitions:
-            try:
-                found.append(self._find(key))
-            except BrokerError:
-                continue
-        wait = self._broker.fetch_waits.park(
-            found, self._request.max_wait_ms, self._look_again, self._give_up
-        )
+        waits = self._broker.fetch_waits
+        logs = [mark.log for mark in self._marks]
+        wait = waits.park(logs, self._max_wait_ms, self._look_again, self._answer)
         if wait is None:
-            waiter.set(self.response())
-            return waiter
-        for partition in found:
-            partition.log.on_advance = self._broker.wake_fetches
-        context.on_abandoned = wait.cancel
-        return waiter
+            self._waiter.set(self.response())
+            return self._waiter
+        for log in logs:
+            log.on_advance = waits.wake
+        self._context.on_abandoned = wait.cancel
+        return self._waiter
 
     def _look_again(self) -> bool:
-        self.read()
-        if self.missing:
-            self._broker.tasks.start(self._answer_from_disk(), "fetch")
-            return True
-        if not self.satisfied:
+        if not self._may_be_satisfied():
             return False
-        self._answer()
+        self.read()
+        if not self.missing and not self.satisfied:
+            return False
+        self._send()
         return True
 
-    def _give_up(self) -> None:
+    def _may_be_satisfied(self) -> bool:
+        """Whether it is worth to read again; reading for every small append what waits already would cost its square."""
+        available = 0
+        for log, segment, position, size, max_bytes in self._marks:
+            if log.refusal is not None or log.durable_segment != segment:
+                return True
+            available += max(size, min(size + log.durable_position - position, max_bytes))
+        return available >= self._min_bytes
+
+    def _answer(self) -> None:
         self.read()
+        self._send()
+
+    def _send(self) -> None:
         if self.missing:
             self._broker.tasks.start(self._answer_from_disk(), "fetch")
         else:
-            self._answer()
+            self._waiter.set(self.response())
 
     async def _answer_from_disk(self) -> None:
-        response = await self.finish_from_disk()
-        if self.waiter is not None:
-            self.waiter.set(response)
-
-    def _answer(self) -> None:
-        if self.waiter is not None:
-            self.waiter.set(self.response())
+        try:
+            self._waiter.set(await self.finish_from_disk())
+        except Exception as error:
+            self._context.route.on_error(self._context, error)
 
     # Answering
 
@@ -237,8 +275,11 @@ class _Fetch:
             )
             if session.incremental and not news:
                 continue
-            wanted.high_watermark = data.high_watermark if data.error_code == 0 else -2
-            wanted.log_start_offset = data.log_start_offset
+            if data.error_code:
+                wanted.forget_told()
+            else:
+                wanted.high_watermark = data.high_watermark
+                wanted.log_start_offset = data.log_start_offset
             if session.session_id and has_data:
                 session.served(key)
             name = key.topic_id if self._by_id else key.topic
