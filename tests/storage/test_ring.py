@@ -1,0 +1,152 @@
+"""The journal's ring under the engine: commits stay in their file, full files wait for a checkpoint, and appends for the ring."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from storage.support import SMALL, Engine, batch
+
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import CorruptionError
+from logbroker.storage.journal import read_generations
+from logbroker.storage.journal_format import read_commit, scan_heads
+
+
+def ring_files(engine):
+    folder = f"{engine.path}/journal"
+    return sorted(f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".ring"))
+
+
+def commits(path):
+    with open(path, "rb") as file:
+        data = memoryview(file.read())
+    return [(at, read_commit(data, at)) for at, _ in scan_heads(data)]
+
+
+def test_a_first_start_is_small_and_the_ring_grows_behind_it(tmp_path):
+    engine = Engine(tmp_path, journal_files=5, journal_file_bytes=2 << 20)
+    engine.open()
+    sizes = [os.path.getsize(path) for path in ring_files(engine)]
+    assert sizes == [1 << 20, *[2 << 20] * 4]
+    assert engine.directory.journal.files_total == 5
+    engine.close()
+
+
+def test_what_waits_together_becomes_durable_together(tmp_path):
+    with Engine(tmp_path) as engine:
+        logs = [engine.create(index=index) for index in range(50)]
+        before = engine.directory.journal.commits
+        items = [engine.append(log) for log in logs]
+        engine.run()
+        assert all(item.waiter == [item] and item.error == ErrorCode.NONE for item in items)
+        assert engine.directory.journal.commits - before <= 2
+
+
+def test_a_full_ring_makes_appends_wait_counts_it_and_goes_on(tmp_path):
+    with Engine(tmp_path, checkpoint_bytes=1 << 30, writeback_bytes=1 << 30) as engine:
+        logs = [engine.create(index=index) for index in range(20)]
+        items = []
+        for number in range(40):
+            items += [engine.append(log, batch(b"%d" % number, 700)) for log in logs]
+            for _ in range(3):
+                engine.executor.step()
+        ring_bytes = SMALL["journal_files"] * SMALL["journal_file_bytes"]
+        assert sum(item.size for item in items) > 2 * ring_bytes
+        engine.run()
+        assert all(item.waiter == [item] and item.error == ErrorCode.NONE for item in items)
+        assert engine.directory.journal.ring_waits > 0
+        assert engine.directory.stats.checkpoints > 2
+        for log in logs:
+            assert len(engine.values(log)) == 80
+
+
+def test_commits_never_cross_a_file_and_never_touch_an_earlier_one(tmp_path):
+    engine = Engine(tmp_path, checkpoint_bytes=1 << 30)
+    engine.open()
+    log = engine.create()
+    for number in range(60):
+        for _ in range(number % 7 + 1):
+            engine.append(log, batch(number * 20 + 1))
+        engine.run()
+    seen = {}
+    for path in ring_files(engine):
+        last = -1
+        for position, found in commits(path):
+            if found is None or found.sequence < last:
+                break  # an earlier round
+            assert found.payload_error is None
+            assert position % 4096 == 0
+            assert position + found.size_bytes <= os.path.getsize(path)
+            seen[found.sequence] = path
+            last = found.sequence
+    newest = max(seen)
+    assert newest == engine.directory.journal.sequence - 1
+    assert all(number in seen for number in range(newest - 10, newest + 1))
+    engine.close()
+
+
+def test_files_are_used_again_and_never_grow(tmp_path):
+    with Engine(tmp_path) as engine:
+        log = engine.create(internal_segment_bytes=50_000)
+        before = {path: os.path.getsize(path) for path in ring_files(engine)}
+        engine.fill(log, 400, 1000)
+        assert engine.directory.stats.journal_bytes > 3 * sum(before.values())
+        assert {path: os.path.getsize(path) for path in ring_files(engine)} == before
+        assert len(before) == SMALL["journal_files"]
+
+
+def test_each_start_takes_a_new_generation_and_another_salt(tmp_path):
+    engine = Engine(tmp_path)
+    seen = []
+    for _ in range(5):
+        engine.open()
+        engine.create()
+        seen.append(engine.directory.journal.generation)
+        engine.kill()
+    numbers = [generation.number for generation in seen]
+    assert numbers == sorted(set(numbers))
+    assert len({generation.salt for generation in seen}) == 5
+    assert read_generations(engine.vfs, f"{engine.path}/journal")[-1] == seen[-1]
+
+
+@pytest.mark.parametrize("content", ["1 x\n", "1\n", "1 2 3\n", "\x00\x01"])
+def test_an_unreadable_list_of_generations_refuses_the_directory(tmp_path, content):
+    engine = Engine(tmp_path)
+    engine.open()
+    engine.fill(engine.create(), 3)
+    engine.kill()
+    path = f"{engine.path}/journal/generations"
+    with open(path, "w") as file:
+        file.write(content)
+    with pytest.raises(CorruptionError, match="generations"):
+        engine.open()
+
+
+def test_a_fill_that_a_crash_cut_short_is_thrown_away(tmp_path):
+    engine = Engine(tmp_path)
+    engine.open()
+    values = engine.fill(engine.create(), 3)
+    engine.kill()
+    for name, size in (("00000020.ring", 0), ("00000021.ring", 5000)):
+        with open(f"{engine.path}/journal/{name}", "wb") as file:
+            file.write(bytes(size))
+    engine.open()
+    assert list(engine.values(engine.log()).values()) == values
+    assert not os.path.exists(f"{engine.path}/journal/00000020.ring")
+    assert not os.path.exists(f"{engine.path}/journal/00000021.ring")
+    assert engine.directory.journal.files_total == SMALL["journal_files"]
+    engine.close()
+
+
+def test_a_batch_larger_than_a_ring_file_goes_direct(tmp_path):
+    with Engine(tmp_path) as engine:
+        log = engine.create()
+        item = engine.append(log, batch(300_000))
+        small = engine.append(log, batch(b"after"))
+        engine.run()
+        assert item.error == small.error == ErrorCode.NONE
+        assert log.durable_end == 2
+        assert engine.directory.stats.direct_bytes > 300_000
+        engine.reopen(cleanly=False)
+        assert len(engine.values(engine.log())[0]) == 300_000
