@@ -228,7 +228,6 @@ class CommitPath:
         for log in touched:
             if log.on_advance is not None:
                 log.on_advance(log)
-        self._directory.settle()
 
     def _acknowledge(self, items: list[JournalItem]) -> None:
         for item in items:

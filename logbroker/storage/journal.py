@@ -88,6 +88,7 @@ class Journal:
         file_bytes: int,
         group_max_bytes: int,
         on_committed: Callable[[CommitReport], None],
+        on_settled: Callable[[], None],
         on_failed: Callable[[BaseException], None],
         on_refused: Callable[[list[JournalItem]], None],
         on_file_full: Callable[[], None],
@@ -110,6 +111,7 @@ class Journal:
         self.commits = 0
         self.blocked = False
         self._on_committed = on_committed
+        self._on_settled = on_settled
         self._on_failed = on_failed
         self._on_refused = on_refused
         self._on_file_full = on_file_full
@@ -207,13 +209,14 @@ class Journal:
             self._on_file_full()
 
     def _settle(self, report: CommitReport) -> None:
+        self._on_committed(report)  # a checkpoint that begins amid this doesn't know all of it yet
         self.settled = report.sequence + 1
         self.outstanding -= len(report.items)
-        self._on_committed(report)
+        self._on_settled()
 
     def _refuse(self, items: list[JournalItem]) -> None:
-        self.outstanding -= len(items)
         self._on_refused(items)
+        self.outstanding -= len(items)
 
     def _break(self, broken: tuple[BaseException, list[JournalItem]]) -> None:
         error, items = broken

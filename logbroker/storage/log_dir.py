@@ -97,6 +97,7 @@ class LogDirectory:
             file_bytes=options.journal_file_bytes,
             group_max_bytes=options.journal_group_max_bytes,
             on_committed=self.commit_path.committed,
+            on_settled=self.settle,
             on_failed=self.fail,
             on_refused=self.commit_path.refuse,
             on_file_full=self._ring_pressed,
