@@ -319,7 +319,10 @@ class Checkpointer:
         generation, salt = capture.generation
         encoded = [point for point in capture.points.values() if isinstance(point, bytes)]
         data = checkpoint_file.encode(generation, salt, capture.sequence, encoded, clean=capture.clean)
+        # What this checkpoint makes superfluous goes when it is written: it had better be written to this disk.
+        directory.check_mounted()
         checkpoint_file.write(vfs, directory.path, data)
+        directory.check_mounted()
 
     def _finish(self, capture: _Capture, error: BaseException | None) -> None:
         self.running = False

@@ -15,6 +15,7 @@ directories go on.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from uuid import UUID
 
@@ -82,7 +83,10 @@ class LogDirectory:
         self._on_offline = on_offline
         self._on_closed: Callable[[], None] | None = None
         self._condemned: list[tuple[int, list[str], str]] = []
+        self._device = -1
         self._reserve_reached = False
+        self._room_bytes = 0
+        """What may be appended before the disk is down to its reserve; looked up at every tick, counted down in between."""
         # What doesn't fit into the journal with room to spare goes direct, whatever the setting says.
         direct_sync_bytes = min(options.direct_sync_bytes, options.journal_file_bytes // 4)
         self.commit_path = CommitPath(self, direct_sync_bytes=direct_sync_bytes, call_soon=call_soon)
@@ -132,7 +136,23 @@ class LogDirectory:
                         self.policy.recovered(log)
             on_done(report, error)
 
-        self.executor.submit("writer", recover_steps(self, known), recovered)
+        self.executor.submit("writer", self._open_steps(known), recovered)
+
+    def _open_steps(self, known: list[KnownPartition]) -> Steps[RecoveryReport]:
+        self._device = self.vfs.device(self.path)
+        yield
+        self._room_bytes = self.vfs.free_bytes(self.path) - self.options.disk_reserve_bytes
+        yield
+        report: RecoveryReport = yield from recover_steps(self, known)
+        return report
+
+    def check_mounted(self) -> None:
+        """Whether the directory's path still leads to the directory; any thread. Raises OSError: its file system is gone.
+
+        Files that are open go on working without their mount, while every new name would be another file system's.
+        """
+        if self.vfs.device(self.path) != self._device:
+            raise OSError(errno.ENODEV, "the file system was unmounted", self.path)
 
     def adopt(self, log: Log, *, changed: bool) -> None:
         """Recovery's result for one partition."""
@@ -280,10 +300,13 @@ class LogDirectory:
 
     def note_appended(self, items: list[JournalItem]) -> None:
         """Bytes on their way to the journal."""
-        self.checkpointer.appended(sum([item.size for item in items if item.kind == BATCH]), in_tail=True)
+        size_bytes = sum([item.size for item in items if item.kind == BATCH])
+        self._takes(size_bytes)
+        self.checkpointer.appended(size_bytes, in_tail=True)
 
     def note_direct(self, size_bytes: int) -> None:
         """Bytes on their way to a segment."""
+        self._takes(size_bytes)
         self.stats.direct_bytes += size_bytes
         self.checkpointer.appended(size_bytes, in_tail=True)
 
@@ -331,6 +354,7 @@ class LogDirectory:
 
     def make_folder_steps(self, path: str, topic_id: UUID) -> Steps[None]:
         """A folder with Kafka's `partition.metadata`, which says whose it is."""
+        self.check_mounted()
         self.vfs.mkdir(path)
         yield
         file = self.vfs.open(f"{path}/{PARTITION_METADATA}", create=True)
@@ -419,15 +443,29 @@ class LogDirectory:
                 "writer", self._unlink_steps(due), lambda _, error: self._after(error, lambda: None)
             )
         try:
-            free = self.vfs.free_bytes(self.path)
+            self.check_mounted()
+            self._room_bytes = self.vfs.free_bytes(self.path) - self.options.disk_reserve_bytes
         except OSError as error:
             self.fail(error)
             return
-        reached = free < self.options.disk_reserve_bytes
-        if reached and not self._reserve_reached:
-            _log.error("the disk is nearly full: appends are refused", directory=self.path, free_bytes=free)
-        self._reserve_reached = reached
+        self._watch_reserve()
         self.policy.tick(now_ms)
+
+    def _watch_reserve(self) -> None:
+        reached = self._room_bytes < 0
+        if reached and not self._reserve_reached:
+            _log.error(
+                "the disk is nearly full: appends are refused",
+                directory=self.path,
+                free_bytes=self._room_bytes + self.options.disk_reserve_bytes,
+            )
+        self._reserve_reached = reached
+
+    def _takes(self, size_bytes: int) -> None:
+        """The disk will have so much less: a fast producer may use up the reserve between two ticks."""
+        self._room_bytes -= size_bytes
+        if self._room_bytes < 0 and not self._reserve_reached:
+            self._watch_reserve()
 
     def apply_retention(self, now_ms: int, decide: Callable[[Log, int], int]) -> None:
         """Roll what is old, and move the start of each log to where `decide(log, now_ms)` says."""
