@@ -48,6 +48,8 @@ from logbroker.storage.vfs import OsVfs
 _log = logs.get("replicas")
 
 TICK_S = 1.0
+RETAIN_RANGES_MAX = 64
+"""File ranges (of a few KB) kept while retention learns the age of a segment."""
 
 
 @dataclass(slots=True)
@@ -403,6 +405,8 @@ class ReplicaManager:
                     try:
                         segment.load_times(directory.reader(fetched))
                     except WouldBlockError as wanted:
+                        if len(fetched) >= RETAIN_RANGES_MAX:
+                            fetched.clear()  # what was read is remembered by the segment
                         fetched.update(await fetch_ranges(log, [wanted.key]))
                     except (OSError, LogbrokerError) as error:
                         _log.error("retention can't read a segment", segment=segment.path, error=error)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from logbroker.base.errors import CorruptionError
@@ -34,7 +35,24 @@ from logbroker.storage.index import (
     MapCache,
     SparseIndex,
 )
+from logbroker.storage.reader import Reader, WouldBlockError
 from logbroker.storage.vfs import Vfs
+
+__all__ = [
+    "DELETED_SUFFIX",
+    "INDEX_SUFFIX",
+    "LOG_SUFFIX",
+    "SNAPSHOT_SUFFIX",
+    "SUFFIXES",
+    "TIME_INDEX_SUFFIX",
+    "TXN_INDEX_SUFFIX",
+    "Reader",
+    "Segment",
+    "WouldBlockError",
+    "WriteJob",
+    "file_name",
+    "list_bases",
+]
 
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -48,42 +66,6 @@ _LONG_WALK_BYTES = 2 << 20
 """A lookup that walks further than this suspects the index."""
 _MAX_SIZE_BYTES = (1 << 31) - 1
 """Positions in the offset index are 31 bits (Kafka)."""
-
-
-class WouldBlockError(Exception):
-    """The bytes are not in the page cache: read (path, size, position) on a lane and come again."""
-
-    def __init__(self, path: str, size: int, position: int) -> None:
-        super().__init__(path, size, position)
-        self.key = (path, size, position)
-
-
-class Reader:
-    """How the loop reads files: what the page cache holds, and what a lane has fetched meanwhile."""
-
-    __slots__ = ("_fetched", "maps", "nowait", "pool")
-
-    def __init__(
-        self, pool: FilePool, maps: MapCache, fetched: dict[tuple[str, int, int], bytes] | None = None
-    ) -> None:
-        self.pool = pool
-        self.maps = maps
-        self.nowait = fetched is not None
-        self._fetched = fetched or {}
-
-    def read(self, path: str, size: int, position: int) -> bytes:
-        """The bytes at `position`. Raises WouldBlockError (only when made with `fetched`) and OSError."""
-        file = self.pool.get(path)
-        if not self.nowait:
-            return file.pread(size, position)
-        data = file.pread_nowait(size, position)
-        if data is not None and len(data) == size:
-            return data
-        # Fewer bytes may mean the end of the file, or of what the page cache holds: only a read that waits can tell.
-        data = self._fetched.get((path, size, position))
-        if data is None:
-            raise WouldBlockError(path, size, position)
-        return data
 
 
 class WriteJob(NamedTuple):
@@ -108,6 +90,7 @@ class Segment:
     __slots__ = (
         "_bytes_since_index",
         "_index_entries_max",
+        "_times_from",
         "base_offset",
         "created_ms",
         "damage",
@@ -148,6 +131,7 @@ class Segment:
         """The last timestamp in the time index."""
         self.max_timestamp = -1
         self.max_timestamp_offset = base_offset
+        self._times_from = -1
         self.times_known = size == 0
         """Whether `max_timestamp` speaks of every batch (a reopened segment learns it when it is first asked)."""
         self.first_timestamp = -1
@@ -279,6 +263,7 @@ class Segment:
             self.roll_after = 1 << 62
         self.max_timestamp = -1
         self.max_timestamp_offset = self.base_offset
+        self._times_from = -1
         self.times_known = position == 0
 
     # Reading
@@ -396,45 +381,66 @@ class Segment:
         return found
 
     def _walk_times(self, position: int, timestamp_ms: int, reader: Reader) -> tuple[int, BatchHeader] | None:
+        for at, header in self._headers(position, reader):
+            if header.max_timestamp >= timestamp_ms:
+                return at, header
+        return None
+
+    def _headers(self, position: int, reader: Reader) -> Iterator[tuple[int, BatchHeader]]:
+        """(position, header) of every batch in the file from `position` on."""
         end = self.tail[0].position if self.tail else self.written
+        floor = position
         while position + HEADER_SIZE <= end:
+            if position - floor > _LONG_WALK_BYTES and not self.index_rebuilt:
+                reader.maps.suspects[self] = None
             data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
             at = 0
             while at + HEADER_SIZE <= len(data):
                 header = _believable(self.path, data, at, position + at)
-                if header.max_timestamp >= timestamp_ms:
-                    return position + at, header
+                yield position + at, header
                 at += header.length + LOG_OVERHEAD
             if at == 0:
                 raise CorruptionError(self.path, position, f"the file ends {end - position} bytes early")
             position += at
-        return None
 
     def load_times(self, reader: Reader) -> None:
-        """Learn the largest timestamp of a reopened segment: its last time index entry, and what lies behind it."""
+        """Learn the largest timestamp of a reopened segment: its last time index entry, and what lies behind it.
+
+        What was walked before a WouldBlockError isn't walked again; with a reader that never blocks there is one after
+        every `_LONG_WALK_BYTES`, so that the loop gets a turn.
+        """
         if self.times_known:
             return
+        if self._times_from < 0:
+            self._times_from = self._times_floor(reader)
+        start = self._times_from
+        for position, header in self._headers(start, reader):
+            if reader.nowait and position - start > _LONG_WALK_BYTES:
+                raise WouldBlockError(self.path, HEADER_SIZE, position)
+            timestamp, offset = header.max_timestamp, header.last_offset
+            if timestamp > self.max_timestamp or (
+                timestamp == self.max_timestamp and offset < self.max_timestamp_offset
+            ):
+                self.max_timestamp = timestamp
+                self.max_timestamp_offset = offset
+            self._times_from = position + header.length + LOG_OVERHEAD
+        self.times_known = True
+
+    def _times_floor(self, reader: Reader) -> int:
+        """Position of the batch that the time index names last, 0 if it can't be believed."""
         try:
             last = self.time_index.last(reader.maps, self.time_index_path)
         except FileNotFoundError:
             self._doubt_times(reader)
-            last = None
-        position = 0
-        if last is not None:
-            located = self.locate(last[1] + self.base_offset, reader)
-            if located is not None and located[1].max_timestamp == last[0]:
-                position = located[0]
-                self.indexed_timestamp = last[0]
-            else:
-                self._doubt_times(reader)
-        found = self._walk_times(position, -1, reader)
-        while found is not None:
-            position, header = found
-            if header.max_timestamp > self.max_timestamp:
-                self.max_timestamp = header.max_timestamp
-                self.max_timestamp_offset = header.last_offset
-            found = self._walk_times(position + header.size_bytes, -1, reader)
-        self.times_known = True
+            return 0
+        if last is None:
+            return 0
+        located = self.locate(last[1] + self.base_offset, reader)
+        if located is not None and located[1].max_timestamp == last[0]:
+            self.indexed_timestamp = last[0]
+            return located[0]
+        self._doubt_times(reader)
+        return 0
 
     def _doubt_times(self, reader: Reader) -> None:
         """The time index is not to be believed."""
@@ -448,8 +454,9 @@ class Segment:
         self.index_rebuilt = True
         self.index.replace(offsets, in_files=in_files)
         self.time_index.replace(times, in_files=in_files)
-        last = self.time_index.memory[-2] if self.time_index.memory else -1
-        self.indexed_timestamp = max(last, times[-2] if times else -1)
+        memory = self.time_index.memory
+        self.indexed_timestamp = memory[-2] if memory else times[-2] if times else -1
+        self._times_from = -1
 
     def file_paths(self) -> list[str]:
         """Every file that may belong to the segment."""
