@@ -278,10 +278,10 @@ class Churn:
             .responses[0]
             .error_code
         )
-        topic.doubt = False
-        if code:
+        if code:  # it may be done nevertheless
             self._ledger.failed(code)
             raise _GaveUpError(ErrorCode(code).name)
+        topic.doubt = False
         topic.exists = False
         topic.topic_id = None
         self._ledger.forget(topic.name)
@@ -295,10 +295,10 @@ class Churn:
         response = client.call(
             ApiKey.CREATE_PARTITIONS, CreatePartitionsRequest(topics=[asked], timeout_ms=30_000)
         )
-        topic.may_grow = False
         if response.results[0].error_code:
             self._ledger.failed(response.results[0].error_code)
             raise _GaveUpError(ErrorCode(response.results[0].error_code).name)
+        topic.may_grow = False
         topic.partitions = count
 
 
@@ -386,10 +386,10 @@ def create(client: WireClient, ledger: Ledger, name: str, partitions: int) -> No
     topic = ledger.topics[name] = Topic(name, partitions, doubt=True)
     asked = [CreatableTopic(name=name, num_partitions=partitions, replication_factor=1)]
     answer = client.call(ApiKey.CREATE_TOPICS, CreateTopicsRequest(topics=asked)).topics[0]
-    topic.doubt = False
     if answer.error_code:
         ledger.failed(answer.error_code)
         raise _GaveUpError(ErrorCode(answer.error_code).name)
+    topic.doubt = False
     topic.exists = True
     topic.topic_id = answer.topic_id
 
