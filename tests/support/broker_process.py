@@ -40,7 +40,7 @@ class BrokerProcess:
     """One data directory and the processes that serve it, one after another.
 
     Args:
-        data_dir: for records and metadata; made by the broker.
+        data_dir: for records and metadata, unless `settings` name `log.dirs`; made by the broker.
         settings: more of `--set`, by name; they go before DEFAULT_SETTINGS.
         environment: variables beside those of this process.
         listen: where to listen; port 0 is the system's choice, kept for every later start.
@@ -93,7 +93,9 @@ class BrokerProcess:
         assert self._process is None, "the broker runs already"
         self._serving = False
         command = [sys.executable, "-m", "logbroker.daemons.entry", "serve"]
-        command += ["--data-dir", str(self.data_dir), "--listen", self.bootstrap, "--log-format", "json"]
+        command += ["--listen", self.bootstrap, "--log-format", "json"]
+        if "log.dirs" not in self.settings:
+            command += ["--data-dir", str(self.data_dir)]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         self._process = subprocess.Popen(
