@@ -29,6 +29,7 @@ from logbroker.base.metrics import Histogram, Metric
 from logbroker.base.tasks import TaskScope
 from logbroker.broker.context import RequestContext, Route
 from logbroker.broker.handlers import ADVERTISED, PIPELINED, api_versions
+from logbroker.metadata.store import MetadataFailedError
 from logbroker.net.reply import Reply
 from logbroker.net.server_connection import ServerConnection
 from logbroker.wire import codec
@@ -243,6 +244,9 @@ class Dispatcher:
             return
         if isinstance(error, BrokerError):
             code, message = error.code, error.message
+        elif isinstance(error, MetadataFailedError):
+            # A disk, not a fault of ours; whoever found it has said so in the log, and the broker is about to end.
+            code, message = ErrorCode.KAFKA_STORAGE_ERROR, "the metadata can't be written"
         else:
             code, message = ErrorCode.UNKNOWN_SERVER_ERROR, None
             self._log_fault(str(route), connection, error)
