@@ -176,6 +176,7 @@ class Checkpointer:
         self._writing_back = False
         if error is not None:
             self._directory.fail(error)
+            self._next()
             return
         self._directory.stats.writebacks += 1
         for job in jobs:
@@ -329,6 +330,7 @@ class Checkpointer:
         directory = self._directory
         if error is not None:
             directory.fail(error)
+            self._next()
             return
         for segment, size in capture.syncs:
             segment.synced = max(segment.synced, size)

@@ -67,6 +67,8 @@ class CommitPath:
         self._scheduled = False
         queued, self._queued = self._queued, []
         self._route(queued)
+        if self._directory.closing:
+            self._directory.settle()
 
     def _route(self, items: list[JournalItem]) -> None:
         """Send each item on its way. `log.queued_bytes` counts what was appended and not routed yet."""

@@ -3,7 +3,8 @@
 A page-cache topic isn't journaled: its batches are written to the segment, acknowledged, and synced after so many messages or so
 much time. So recovery must know which batches behind the journaled end may have been acknowledged. It is told:
 
-    to the page cache      a PAGE_CACHE entry in the journal; when it is durable, appends take the new route
+    to the page cache      appends are held, everything is written and the files end durably where the log does, a PAGE_CACHE entry
+                           in the journal says so, what was held goes on by the new route. (A new topic has no files: the entry will do.)
     to durable before ack  appends are held, everything is written and synced, a FLUSHED entry says up to where, what was
                            held goes on by the new route. What the sync covered is acknowledged without being journaled.
 
@@ -54,8 +55,36 @@ class FlushPolicy:
             self._changing.discard(log)
         elif log.page_cache:
             self._flush(log, self._leave)
+        elif log.created:
+            self._flush(log, self._enter)
         else:
             self._directory.enqueue(_mark(log, PAGE_CACHE, lambda item: self._entered(log, item)))
+
+    def _enter(self, log: Log, end: int, base: int, position: int) -> None:
+        """Nothing lies behind the log's end in its files, whatever a crash undoes: recovery may walk from here."""
+        directory = self._directory
+        segment = next(segment for segment in log.segments if segment.base_offset == base)
+
+        def cut(_: None, error: BaseException | None) -> None:
+            directory.checkpointer.release()
+            if error is not None:
+                directory.fail(error)
+            if directory.offline_reason is not None:
+                self._changing.discard(log)
+                directory.commit_path.release(log)
+                return
+            directory.journal.submit([_mark(log, PAGE_CACHE, announced)])
+
+        def announced(item: JournalItem) -> None:
+            self._entered(log, item)
+            directory.commit_path.release(log)
+
+        def alone() -> None:
+            # Neither checkpoint nor write-back is under way, but one may have written what is held here.
+            steps = _end_steps(directory, log, segment.path, segment.written)
+            directory.executor.submit("writer", steps, cut)
+
+        directory.checkpointer.exclusively(alone)
 
     def _entered(self, log: Log, item: JournalItem) -> None:
         self._changing.discard(log)
@@ -115,7 +144,10 @@ class FlushPolicy:
         return True
 
     def _flush(self, log: Log, then: Callable[[Log, int, int, int], None] | None) -> None:
-        """Write and sync all that the log has now; appends are held meanwhile, and after it until `then` releases them."""
+        """Write and sync all that the log has now; appends are held meanwhile, and after it until `then` releases them.
+
+        `then(log, end, base, position)`: the log's end, in offsets and as a place in its active segment.
+        """
         directory = self._directory
         if directory.offline_reason is not None or log.deleted:
             self._changing.discard(log)
@@ -166,6 +198,18 @@ def write_and_sync_steps(
         yield
         directory.vfs.sync_dir(directory.path)
         yield
+
+
+def _end_steps(directory: LogDirectory, log: Log, path: str, position: int) -> Steps[None]:
+    """Lane `writer`: let a file end at `position` for good, and let no name come back that was removed."""
+    if directory.vfs.exists(path):
+        file = directory.pool.get(path)
+        file.truncate(position)
+        yield
+        file.datasync()
+        yield
+    directory.vfs.sync_dir(log.path)
+    yield
 
 
 def _mark(log: Log, kind: int, on_done: Callable[[JournalItem], None]) -> JournalItem:

@@ -53,6 +53,8 @@ class Rebuild:
         config: TopicConfig,
         point: Point | None,
         plan: Plan,
+        *,
+        unclean: bool,
     ) -> None:
         self._directory = directory
         self._topic = topic
@@ -61,6 +63,7 @@ class Rebuild:
         self._config = config
         self._point = point
         self._plan = plan
+        self._unclean = unclean
         self.path = f"{directory.path}/{topic}-{index}"
         self._producers = (
             ProducerStates.decode(point.producers) if point and point.producers else ProducerStates()
@@ -345,10 +348,15 @@ class Rebuild:
                 del self._segments[base]
 
     def _remove_rest(self) -> Steps[None]:
-        """Remove what was never acknowledged, and what retention had given up."""
+        """Remove what was never acknowledged, and what retention had given up.
+
+        A page-cache topic is walked again after the next crash, so what is gone must be gone for good, even if an earlier
+        life removed it: whether the disk knows of that, nobody can tell.
+        """
         directory = self._directory
         vfs = directory.vfs
-        removed = False
+        sure = self._plan.walk and self._unclean
+        removed = sure
         for base in reversed(list_bases(vfs, self.path)):
             if base not in self._segments:
                 yield from directory.remove_segment_steps(Segment(self.path, base))
@@ -365,7 +373,7 @@ class Rebuild:
         for base in sorted(self._segments):
             segment = self._segments[base]
             actual = self._file_bytes(base)
-            if actual > segment.size:
+            if actual > segment.size or (sure and not segment.sealed and base in self._present):
                 self.cut_bytes += actual - segment.size
                 file = directory.pool.get(segment.path)
                 file.truncate(segment.size)

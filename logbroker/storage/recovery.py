@@ -85,6 +85,7 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     for key, reason in linked.refused.items():
         plans.setdefault(key, Plan(points.get(key))).corrupt = reason
     yield from _make_sure(directory, checkpoint, linked, rings, names)
+    unclean = bool(not checkpoint.clean or linked.commits)
     refused: list[str] = []
     changed: list[tuple[UUID, int]] = []
     newly_damaged = False
@@ -93,7 +94,8 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     for partition in known:
         key = (partition.topic_id.bytes, partition.partition)
         point = points.get(key)
-        work = Rebuild(directory, *partition, point, plans.get(key) or Plan(point))
+        plan_ = plans.get(key) or Plan(point)
+        work = Rebuild(directory, *partition, point, plan_, unclean=unclean)
         try:
             log = yield from work.steps()
         except CorruptionError as error:
@@ -124,7 +126,7 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
         cut_bytes,
         refused,
         strays,
-        checkpoint.clean and not linked.commits,
+        not unclean,
         changed,
     )
 

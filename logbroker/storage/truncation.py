@@ -113,7 +113,15 @@ class Truncations:
         if log not in self._active:
             directory.checkpointer.release()
             return
-        segment, removed, freed_bytes, complete = log.cut_to(base, position, end, directory.maps)
+        try:
+            segment, removed, freed_bytes, complete = log.cut_to(base, position, end, directory.maps)
+        except OSError as error:  # an index that can't be read
+            directory.fail(error)
+            directory.checkpointer.release()
+            return
+        for gone in removed:
+            for path in gone.file_paths():
+                directory.maps.forget(path)
         directory.checkpointer.tail_bytes -= freed_bytes
         scan = None
         jobs: list[WriteJob] = []
