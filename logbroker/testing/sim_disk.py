@@ -113,6 +113,12 @@ class SimDisk:
         """The next process starts on the same machine: the page cache is what the dead one left."""
         self.dead = False
 
+    def mend(self) -> None:
+        """No more faults: whatever was wrong with it is over. What it lost stays lost."""
+        self.faults = []
+        self.read_only = False
+        self.capacity_bytes = UNLIMITED_BYTES
+
     def evict(self, rng: random.Random) -> None:
         """Drop clean pages from the cache: what a failed sync lost is read from the disk again, where it may be missing."""
         self.trace.operations.append(Operation("evict", "", size=rng.getrandbits(32)))

@@ -92,6 +92,8 @@ class SimEngine:
         ]
         self.errors: dict[int, BaseException] = {}
         self._changes: dict[tuple[Key, int], int] = {}
+        self.events: Counter[str] = Counter()
+        """What happened, how often."""
         self._answered: Counter[int] = Counter()
         self._starts: dict[Key, int] = {}
 
@@ -135,6 +137,10 @@ class SimEngine:
 
     def kill(self) -> None:
         """The process dies: what it left in the page cache stays, nothing else of it touches the disk."""
+        for directory in self.directories:
+            self.events["ring wait"] += directory.journal.ring_waits
+            self.events["checkpoint"] += directory.stats.checkpoints
+            self.events["write-back"] += directory.stats.writebacks
         self.disk.die()
         self.executor.abandon()
         for directory in self.directories:
@@ -153,6 +159,11 @@ class SimEngine:
     def offline(self) -> bool:
         """Whether a directory has failed."""
         return any(directory.offline_reason is not None for directory in self.directories)
+
+    @property
+    def reason(self) -> str:
+        """Why, if one has."""
+        return "; ".join(filter(None, (directory.offline_reason for directory in self.directories)))
 
     def directory_of(self, key: Key) -> LogDirectory:
         """Where a partition lies."""
@@ -178,6 +189,7 @@ class SimEngine:
     def create_topic(self, name: str, partitions: int, config: Any) -> Topic:
         """Create a topic, first in the metadata, then here."""
         topic = self.world.create(name, partitions, config)
+        self.events["creation"] += 1
         for index in range(partitions):
             key = (topic.topic_id, index)
             log = self.model.create(key)
@@ -189,6 +201,7 @@ class SimEngine:
         """Delete a topic, first in the metadata, then here."""
         topic = self.world.topics[name]
         self.world.delete(name)
+        self.events["deletion"] += 1
         for index in range(topic.partitions):
             key = (topic.topic_id, index)
             self.model.logs[key].begin_deletion()
@@ -200,6 +213,7 @@ class SimEngine:
     def configure_topic(self, name: str, config: Any) -> None:
         """Change a topic's configuration, first in the metadata, then here."""
         topic = self.world.configure(name, config)
+        self.events["policy change"] += 1
         for index in range(topic.partitions):
             key = (topic.topic_id, index)
             log = self.log(key)
@@ -234,6 +248,7 @@ class SimEngine:
                 self.complaints.append(
                     f"{log.name}: batch at {item.base_offset} was acknowledged above the durable end {log.durable_end}"
                 )
+            self.events["page cache"] += log.page_cache
             self.model_of(key).promise(watched[0], to_disk=not log.page_cache)
 
         try:
@@ -242,6 +257,7 @@ class SimEngine:
             self._answered[ticket] = 1
             return
         if item.base_offset == expected:
+            self.events["append"] += 1
             batch = _batch(header._replace(base_offset=item.base_offset), bytes(buffer))
             change = self._changes[key, item.base_offset] = self.model_of(key).append(batch)
         else:
@@ -251,6 +267,7 @@ class SimEngine:
                     f"{log.name}: taken for a duplicate of unknown offset {item.base_offset}"
                 )
                 return
+            self.events["duplicate"] += 1
             change = known
         watched.append(change)
 
@@ -328,6 +345,7 @@ class SimEngine:
         def done(code: ErrorCode) -> None:
             self.cutting.discard(key)
             if code == ErrorCode.NONE:
+                self.events["truncation"] += 1
                 model.promise(change, to_disk=not log.page_cache)
                 if log.end_offset != offset:
                     self.complaints.append(f"{log.name}: cut at {log.end_offset} instead of {offset}")
@@ -396,6 +414,7 @@ class SimEngine:
         for key, log in self.logs():
             if log.start_offset > self._starts.get(key, 0):
                 self._starts[key] = log.start_offset
+                self.events["log start"] += 1
                 self.model_of(key).promise_start(log.start_offset)
 
 

@@ -9,6 +9,7 @@ disk (a clean stop, a kill), and crash points in the middle of a recovery are he
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -75,6 +76,9 @@ class Story:
         self.directories = directories
         self.path: tuple[tuple[int, int, str], ...] = ()
         self.complaints: list[str] = []
+        self.events: Counter[str] = Counter()
+        self.failures: list[str] = []
+        """What took a directory offline, time after time."""
         self.tally = Tally()
         self._chapters = [_Chapter(0, model)]
 
@@ -108,8 +112,12 @@ class Story:
             left -= part
             if left > 0 and not engine.offline:
                 engine = story.restart(engine, rng)
-                if engine.errors or engine.offline:
-                    break
+            if engine.offline or engine.errors:
+                successor = story.recover_from_failure(engine, rng)
+                if successor is None:
+                    return story
+                engine = successor
+            if left > 0:
                 workload = Workload(engine, rng)
         if rng.random() < 0.3 and not engine.offline:
             engine.settle()
@@ -131,6 +139,7 @@ class Story:
     def restart(self, engine: SimEngine, rng: random.Random) -> SimEngine:
         """Stop the process, cleanly or not, and start the next on the same disk, page cache and all."""
         clean = rng.random() < 0.5
+        self.events["clean stop" if clean else "kill"] += 1
         if clean:
             engine.close()
             engine.settle()
@@ -143,6 +152,29 @@ class Story:
         self.end(engine)
         successor = self.engine(rng, engine.clock)
         successor.start()
+        if not (successor.errors and any(fault.hits for fault in self.disk.faults)):
+            self.adopt(successor, power_cut=False)
+        return successor
+
+    def recover_from_failure(self, engine: SimEngine, rng: random.Random) -> SimEngine | None:
+        """A directory failed: nobody may be left waiting; then, the disk mended, the next process must start.
+
+        After a failed sync of names there is none: the file system has aborted its journal and is read-only until the machine
+        restarts, so only a power cut leads on from there.
+        """
+        engine.settle()
+        if engine.unanswered():
+            engine.complaints.append(f"{engine.unanswered()} appends were never answered after the failure")
+        self.failures.append(next((str(error) for error in engine.errors.values()), "") or engine.reason)
+        self.end(engine)
+        names_lost = any(fault.operation == "sync_dir" and fault.hits for fault in self.disk.faults)
+        self.disk.mend()
+        if names_lost:
+            return None
+        if rng.random() < 0.5:
+            self.disk.evict(rng)
+        successor = self.engine(rng, engine.clock)
+        successor.start()
         self.adopt(successor, power_cut=False)
         return successor
 
@@ -150,7 +182,19 @@ class Story:
         """The process is killed; what it did wrong is noted."""
         self.complaints += engine.complaints
         engine.kill()
+        self.events += engine.events
         self.disk.revive()
+
+    def count_operations(self) -> None:
+        """Add to `events` what only the disk's trace tells."""
+        for operation in self.disk.trace.operations:
+            path = operation.path
+            if operation.kind == "new file" and path.endswith(".log"):
+                self.events["segment"] += 1
+            elif operation.kind == "write" and path.endswith(".ring") and operation.size is None:
+                self.events["journal file begun"] += operation.pages[0][0] == 0
+            elif operation.label == "flush_policy.write_and_sync_steps:datasync":
+                self.events["direct"] += 1
 
     def adopt(self, engine: SimEngine, *, power_cut: bool) -> list[str]:
         """A new chapter: compare what a start found with what was promised, and promise that from here on."""

@@ -29,6 +29,7 @@ class Workload:
         self._actions: list[tuple[int, Callable[[], None]]] = [
             (40, self._append),
             (6, self._append_much),
+            (2, self._flood),
             (4, self._repeat),
             (8, self._read),
             (4, self._delete_records),
@@ -52,7 +53,8 @@ class Workload:
     def act(self) -> None:
         """Do one thing."""
         engine = self._engine
-        if engine.offline:
+        if engine.offline:  # what is asked of it now is refused
+            self._rng.choice((self._append, self._read))()
             return
         self._rng.choices(self._actions, self._weights)[0][1]()
 
@@ -81,6 +83,16 @@ class Workload:
         if picked is not None:
             for _ in range(self._rng.randint(1, 6)):
                 self._append_to(*picked, self._rng.choice((900, 2000, 5000)))
+
+    def _flood(self) -> None:
+        """A little to every partition, again and again, until the ring may be full."""
+        logs = self._engine.logs()
+        for _ in range(self._rng.choice((8, 30, 80)) if logs else 0):
+            key, log = self._rng.choice(logs)
+            if log.refusal is None:
+                self._append_to(key, log, self._rng.choice((400, 1400)))
+            if self._rng.random() < 0.2:
+                self._engine.step()
 
     def _append_to(self, key: Key, log: Log, size_bytes: int) -> None:
         rng = self._rng

@@ -116,9 +116,9 @@ def with_policy(config: TopicConfig, *, page_cache: bool) -> TopicConfig:
 def directory_options(rng: random.Random) -> LogDirectoryOptions:
     """A log directory in which everything happens soon. The same seed gives the same salts."""
     seeds = random.Random(rng.getrandbits(64))
-    file_bytes = rng.choice((24, 32, 64)) * 1024
+    file_bytes = rng.choice((16, 24, 32, 64)) * 1024
     return LogDirectoryOptions(
-        journal_files=rng.choice((3, 4)),
+        journal_files=rng.choice((2, 3, 4)),
         journal_file_bytes=file_bytes,
         journal_group_max_bytes=rng.choice((8, 16, 64)) * 1024,
         direct_sync_bytes=rng.choice((2500, 5000, 1 << 20)),

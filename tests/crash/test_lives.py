@@ -1,0 +1,94 @@
+"""Seeded lives of the whole storage engine, crashed everywhere: nothing acknowledged is lost, nothing appears that nobody sent.
+
+A seed that fails is replayed with `python -m logbroker.testing.crash --seed SEED`.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from logbroker.testing.crash import POINTS, explore_seed
+from logbroker.testing.sim_story import Story, Tally
+
+POINTS_WANTED = 5_000
+LONG_POINTS_WANTED = 100_000
+FRESH_S = 8.0
+"""How long new seeds are tried beside the fixed ones."""
+
+FOUND = (1, 5, 7, 21, 44, 62, 71, 172, 176, 204, 261, 429)
+"""Seeds that found something once."""
+
+
+def explore(seeds, points_wanted):
+    tally = Tally()
+    failures = []
+    for seed in seeds:
+        failures += explore_seed(seed, POINTS, tally)
+        if len(failures) > 20 or tally.points >= points_wanted:
+            break
+    return tally, [str(failure) for failure in failures]
+
+
+def test_fixed_seeds():
+    tally, failures = explore((*FOUND, *range(10_000, 10_100)), POINTS_WANTED)
+    assert failures == []
+    assert tally.points >= POINTS_WANTED
+    assert tally.kills > 300
+    assert tally.in_recovery > 50
+    assert all(tally.depth[depth] > 300 for depth in (0, 1, 2))
+
+
+def test_fresh_seeds(fresh_seed):
+    tally = Tally()
+    deadline = time.monotonic() + FRESH_S
+    seed = fresh_seed
+    failures = []
+    while time.monotonic() < deadline and not failures:
+        failures = [str(failure) for failure in explore_seed(seed, POINTS, tally)]
+        seed += 1
+    print(f"fresh seeds {fresh_seed} to {seed - 1}: {tally.points} points")
+    assert failures == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_hundred_thousand_points():
+    tally, failures = explore(range(20_000, 30_000), LONG_POINTS_WANTED)
+    assert failures == []
+    assert tally.points >= LONG_POINTS_WANTED
+
+
+def test_the_same_seed_is_the_same_life():
+    first, second = Story.record(77), Story.record(77)
+    assert str(first.disk.trace) == str(second.disk.trace)
+    assert first.disk.operations > 300
+
+
+def test_lives_hold_what_they_are_meant_to_hold():
+    """Each thing that may overlap with a crash happens in the sample, often enough."""
+    seen: dict[str, int] = {}
+    for seed in range(10_000, 10_030):
+        story = Story.record(seed)
+        story.count_operations()
+        for kind, count in story.events.items():
+            seen[kind] = seen.get(kind, 0) + count
+    wanted = {
+        "append": 500,
+        "duplicate": 20,
+        "direct": 40,
+        "page cache": 40,
+        "journal file begun": 60,
+        "ring wait": 5,
+        "write-back": 20,
+        "checkpoint": 100,
+        "segment": 200,
+        "log start": 40,
+        "truncation": 15,
+        "deletion": 40,
+        "creation": 60,
+        "policy change": 20,
+        "clean stop": 15,
+        "kill": 15,
+    }
+    assert {kind: seen.get(kind, 0) for kind, least in wanted.items() if seen.get(kind, 0) < least} == {}
