@@ -32,9 +32,10 @@ _LENGTH: Final = Struct(">i")
 IN_FLIGHT: Final = 1
 """`in_flight_max` requests are unanswered."""
 OUTGOING: Final = 2
-"""The transport holds more than `outgoing_max_bytes`."""
+"""The transport holds more than half of `outgoing_max_bytes`."""
 READY: Final = 4
-"""Replies that are ready, but not yet handed to the transport, are more than `outgoing_max_bytes`."""
+"""Replies that are ready, but not yet handed to the transport, are more than half of
+`outgoing_max_bytes`."""
 HELD: Final = 8
 """Frames came that may not be dispatched yet."""
 BUDGET: Final = 16

@@ -46,6 +46,7 @@ class ServerConnection(ReceivingConnection):
 
     __slots__ = (
         "_close_callbacks",
+        "_half_outgoing_max",
         "_linger_until",
         "_ready_bytes",
         "_slots",
@@ -71,6 +72,7 @@ class ServerConnection(ReceivingConnection):
         self.unanswered = 0
         self._slots: deque[Reply] = deque()
         self._ready_bytes = 0
+        self._half_outgoing_max = server.limits.outgoing_max_bytes // 2
         self._undrained_bytes = 0
         self._undrained_at = 0.0
         self._linger_until = 0.0
@@ -83,8 +85,8 @@ class ServerConnection(ReceivingConnection):
         self.transport = transport  # type: ignore[assignment]
         self.address, self.peer = peer_names(transport.get_extra_info("peername"))
         self.last_active = self.server.monotonic()
-        outgoing_max = self.server.limits.outgoing_max_bytes
-        self.transport.set_write_buffer_limits(high=outgoing_max, low=outgoing_max // 2)
+        # Half of the bound is for what the transport holds, half for what is ready: a flush adds one to the other.
+        self.transport.set_write_buffer_limits(high=self._half_outgoing_max, low=self._half_outgoing_max // 2)
         self.server.opened(self)
 
     def eof_received(self) -> None:
@@ -139,7 +141,7 @@ class ServerConnection(ReceivingConnection):
         if not slots:
             return  # the connection is gone
         self._ready_bytes += reply.reply_bytes
-        if self._ready_bytes > server.limits.outgoing_max_bytes:
+        if self._ready_bytes > self._half_outgoing_max:
             self._block(READY)
         if slots[0] is reply and not self.dirty:
             self.dirty = True
@@ -228,7 +230,7 @@ class ServerConnection(ReceivingConnection):
         if blocked:
             if blocked & IN_FLIGHT and self.unanswered < self.server.limits.in_flight_max:
                 self._unblock(IN_FLIGHT)
-            if blocked & READY and self._ready_bytes <= self.server.limits.outgoing_max_bytes:
+            if blocked & READY and self._ready_bytes <= self._half_outgoing_max:
                 self._unblock(READY)
             if blocked & HELD:
                 self._dispatch_held()
