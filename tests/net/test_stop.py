@@ -127,7 +127,7 @@ def test_a_reply_on_its_way_arrives_though_garbage_follows(play):
         assert len(await client.receive()) == 30_000_000
         assert await client.ended() == b""
 
-    play(scenario, outgoing_max_bytes=40_000_000)
+    play(scenario, outgoing_max_bytes=80_000_000)
 
 
 def test_a_peer_that_never_closes_is_not_waited_for(play):
