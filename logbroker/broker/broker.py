@@ -196,7 +196,9 @@ class Broker:
                 await self.metadata.close()
             except LogbrokerError as error:
                 _log.error("the metadata could not be closed", error=error)
+        self.produce_waits.close()
         if self._failure is not None:
+            self.timers.close()
             await self.tasks.close()
         self._started = []
 

@@ -42,6 +42,13 @@ class ProduceWaits:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_again)
 
+    def close(self) -> None:
+        """Look no more: the broker has stopped."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _sweep_again(self) -> None:
         self._timer = None
         self.sweep()

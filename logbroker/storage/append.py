@@ -17,10 +17,12 @@ class JournalItem:
     """A batch on its way to durability (`kind` BATCH), or a control entry.
 
     The loop makes it and hears of it again through `on_done(item)`, with `error` set if it never will be durable;
-    lanes only read it. Offsets are Kafka offsets; `position` and `size` are bytes in the segment file.
+    lanes only read it. Offsets are Kafka offsets; `position` and `size` are bytes in the segment file. Only an item that
+    repeats a batch, and so has no size, has `append_time_ms`: see `producer_state.DuplicateOf`.
     """
 
     __slots__ = (
+        "append_time_ms",
         "base_offset",
         "buffer",
         "crc",
@@ -36,6 +38,8 @@ class JournalItem:
         "size",
         "waiter",
     )
+
+    append_time_ms: int
 
     def __init__(
         self,

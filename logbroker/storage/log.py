@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
+from zlib import crc32
 
-from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, StorageOfflineError
 from logbroker.base.types import Buffer
@@ -26,38 +26,13 @@ from logbroker.storage.append import JournalItem
 from logbroker.storage.index import MapCache
 from logbroker.storage.journal_format import BATCH
 from logbroker.storage.leader_epochs import LeaderEpochs
-from logbroker.storage.producer_state import ProducerStates
+from logbroker.storage.log_host import LogHost
+from logbroker.storage.producer_state import DuplicateOf, ProducerStates
 from logbroker.storage.segment import Reader, Segment
 
 _MAX_RELATIVE_OFFSET = (1 << 31) - 1
 _DUPLICATE = 100
 """Kind of an item that waits for a batch which is already on its way; it is never written."""
-
-
-class LogHost(Protocol):
-    """What makes a log's appends durable."""
-
-    clock: Clock
-
-    def enqueue(self, item: JournalItem) -> None:
-        """Take an append or a control entry, in order."""
-        ...
-
-    def reader(self, fetched: dict[tuple[str, int, int], bytes] | None = None) -> Reader:
-        """Reads segments for the loop; with `fetched` it never blocks."""
-        ...
-
-    def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
-        """Make a new log start durable, then drop what lies below."""
-        ...
-
-    def rolled(self, log: Log) -> None:
-        """A new, empty segment has begun at the log's end."""
-        ...
-
-    def refuse_append(self, log: Log) -> BrokerError | None:
-        """Why nothing can be appended to `log` now (offline, the disk's reserve is reached), or None."""
-        ...
 
 
 class Log:
@@ -162,7 +137,9 @@ class Log:
     def configure(self, config: TopicConfig) -> None:
         """Follow a changed topic configuration; the flush policy's change is the host's business."""
         self.config = config
-        self.roll_ms = config.segment_ms
+        # Kafka draws the jitter anew for each segment. Drawn from the name, it spreads partitions as well, and can be repeated.
+        jitter_ms = min(config.segment_jitter_ms, config.segment_ms)
+        self.roll_ms = config.segment_ms - (crc32(self.name.encode()) % (jitter_ms + 1) if jitter_ms else 0)
         self._limit(self.segments[-1])
 
     def _limit(self, segment: Segment) -> None:
@@ -202,7 +179,7 @@ class Log:
             now_ms = self.host.clock.wall_ms()
             duplicate = self.producers.check(header, now_ms)
             if duplicate is not None:
-                return self._duplicate(duplicate.base_offset, duplicate.last_offset + 1, on_done, waiter)
+                return self._duplicate(duplicate, on_done, waiter)
         base_offset = self.end_offset
         next_offset = base_offset + header.last_offset_delta + 1
         stamp(buffer, base_offset, leader_epoch)
@@ -239,11 +216,13 @@ class Log:
         return item
 
     def _duplicate(
-        self, base_offset: int, next_offset: int, on_done: Callable[[JournalItem], None] | None, waiter: Any
+        self, first: DuplicateOf, on_done: Callable[[JournalItem], None] | None, waiter: Any
     ) -> JournalItem:
+        next_offset = first.last_offset + 1
         item = JournalItem(
-            _DUPLICATE, self, -1, 0, 0, 0, base_offset, next_offset, 0, on_done=on_done, waiter=waiter
+            _DUPLICATE, self, -1, 0, 0, 0, first.base_offset, next_offset, 0, on_done=on_done, waiter=waiter
         )
+        item.append_time_ms = first.append_time_ms
         self._duplicates.append(item)
         if next_offset <= self.durable_end:
             self.host.enqueue(item)  # answered in its turn, like any other
@@ -367,15 +346,22 @@ class Log:
             return segment.size
         return self.durable_position if segment.base_offset == self.durable_segment else 0
 
-    def find_timestamp(self, timestamp_ms: int, reader: Reader) -> tuple[BatchHeader, list[Buffer]] | None:
-        """The first durable batch with a record at or after `timestamp_ms`, whole; None if there is none."""
+    def find_timestamp(
+        self, timestamp_ms: int, reader: Reader, from_offset: int = 0
+    ) -> tuple[BatchHeader, list[Buffer]] | None:
+        """The first durable batch with a record at or after `timestamp_ms`, whole; None if there is none.
+
+        Batches that end before `from_offset`, or before the log's start, are passed over.
+        """
         if self._refusal is not None:
             raise self._refusal
-        for segment in self.segments:
+        from_offset = max(from_offset, self.start_offset)
+        segments = self.segments
+        for segment in segments[max(bisect_right(segments, from_offset, key=_segment_base) - 1, 0) :]:
             segment.load_times(reader)
             if segment.max_timestamp < timestamp_ms:
                 continue
-            found = segment.find_timestamp(timestamp_ms, reader)
+            found = segment.find_timestamp(timestamp_ms, reader, from_offset)
             if found is not None:
                 position, header = found
                 if position >= self._limit_of(segment, to_end=False):
@@ -384,12 +370,20 @@ class Log:
         return None
 
     def max_timestamp_batch(self, reader: Reader) -> tuple[BatchHeader, list[Buffer]] | None:
-        """The batch that holds the largest timestamp, whole; None in an empty log."""
+        """The batch that holds the largest timestamp, whole; None in an empty log.
+
+        A segment whose largest timestamp was deleted (`delete_records`) doesn't compete.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        standing: list[Segment] = []
         for segment in self.segments:
             segment.load_times(reader)
-        best = max(self.segments, key=lambda segment: segment.max_timestamp)
-        if best.max_timestamp < 0:
+            if segment.max_timestamp >= 0 and segment.max_timestamp_offset >= self.start_offset:
+                standing.append(segment)
+        if not standing:
             return None
+        best = max(standing, key=lambda segment: segment.max_timestamp)
         located = best.locate(best.max_timestamp_offset, reader)
         if located is None or located[0] >= self._limit_of(best, to_end=False):
             return None

@@ -468,18 +468,22 @@ class LogDirectory:
             self._watch_reserve()
 
     def apply_retention(self, now_ms: int, decide: Callable[[Log, int], int]) -> None:
-        """Roll what is old, and move the start of each log to where `decide(log, now_ms)` says."""
+        """`retain` every log."""
         for log in list(self.logs.values()):
-            if log.refusal is not None or log.held is not None or log.truncating:
-                continue
-            if log.roll_if_due(now_ms):
-                self.mark_dirty(log)
-            start = decide(log, now_ms)
-            if start > log.start_offset:
-                if start > log.segments[-1].base_offset:
-                    log.roll()
-                _log.info("retention", partition=log.name, log_start_offset=start)
-                self.advance_start(log, start, lambda _: None)
+            self.retain(log, now_ms, decide)
+
+    def retain(self, log: Log, now_ms: int, decide: Callable[[Log, int], int]) -> None:
+        """Roll the active segment if it is old, and move the log's start to where `decide(log, now_ms)` says."""
+        if log.refusal is not None or log.held is not None or log.truncating:
+            return
+        if log.roll_if_due(now_ms):
+            self.mark_dirty(log)
+        start = decide(log, now_ms)
+        if start > max(log.start_offset, log.announced_start):
+            if start > log.segments[-1].base_offset:
+                log.roll()
+            _log.info("retention", partition=log.name, log_start_offset=start)
+            self.advance_start(log, start, lambda _: None)
 
     def configure(self, log: Log, config: TopicConfig) -> None:
         """Follow a changed topic configuration; the flush policy follows as `flush_policy.py` tells."""

@@ -80,8 +80,11 @@ class MemoryHost:
         log.refuse(BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"{log.name} was deleted"))
         for table in (self._reserved, self._asked, self._bytes):
             table.pop(log, None)
+        self._refuse_waiting(log, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+
+    def _refuse_waiting(self, log: Log, code: ErrorCode) -> None:
         for item in self._waiting.pop(log, []):
-            item.error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            item.error = code
             if item.on_done is not None:
                 item.on_done(item)
 
@@ -136,6 +139,15 @@ class MemoryHost:
         self._drop(log, offset)
         on_done(ErrorCode.NONE)
 
+    def retain(self, log: Log, now_ms: int, decide: Callable[[Log, int], int]) -> None:
+        """Roll the active segment if it is old, and move the log's start to where `decide(log, now_ms)` says."""
+        if log.refusal is not None:
+            return
+        log.roll_if_due(now_ms)
+        start = decide(log, now_ms)
+        if start > log.start_offset:
+            self.advance_start(log, start, lambda _: None)
+
     def _drop(self, log: Log, offset: int) -> None:
         for segment in log.drop_below(offset):
             self._bytes[log] -= segment.size
@@ -179,7 +191,13 @@ class MemoryHost:
         self._spawn(self._reserve_block(log, up_to))
 
     async def _reserve_block(self, log: Log, up_to: int) -> None:
-        await self._reserve(log.topic_id, log.index, up_to)
+        try:
+            await self._reserve(log.topic_id, log.index, up_to)
+        except BrokerError as error:  # the topic is being deleted, or too much waits for the metadata's disk
+            if log in self._reserved:
+                self._asked[log] = self._reserved[log]
+                self._refuse_waiting(log, error.code)
+            return
         if log not in self._reserved:
             return
         self._reserved[log] = up_to

@@ -253,11 +253,13 @@ class Segment:
         self.tail = [item for item in self.tail if item.position < position]
         self.sealed = False
         relative = end_offset - self.base_offset
-        self.index.truncate(relative, maps, self.index_path)
-        self.time_index.truncate(relative, maps, self.time_index_path, field=1)
-        self.indexed_timestamp = -1
-        for path in (self.index_path, self.time_index_path):
+        for index, path, field in ((self.index, self.index_path, 0), (self.time_index, self.time_index_path, 1)):
+            try:
+                index.truncate(relative, maps, path, field=field)
+            except FileNotFoundError:
+                index.reset()
             maps.forget(path)
+        self.indexed_timestamp = -1
         if position == 0:
             self.first_timestamp = -1
             self.roll_after = 1 << 62
@@ -358,8 +360,13 @@ class Segment:
                 size -= item.size
         return parts
 
-    def find_timestamp(self, timestamp_ms: int, reader: Reader) -> tuple[int, BatchHeader] | None:
-        """(position, header) of the first batch whose max timestamp is at least `timestamp_ms`; None if there is none."""
+    def find_timestamp(
+        self, timestamp_ms: int, reader: Reader, from_offset: int = 0
+    ) -> tuple[int, BatchHeader] | None:
+        """(position, header) of the first batch whose max timestamp is at least `timestamp_ms`; None if there is none.
+
+        Batches that end before `from_offset` are passed over.
+        """
         position = 0
         try:
             entry = self.time_index.floor(timestamp_ms - 1, reader.maps, self.time_index_path)
@@ -372,11 +379,16 @@ class Segment:
                 position = located[0]
             else:
                 self._doubt_times(reader)
+        if from_offset > self.base_offset:
+            located = self.locate(from_offset, reader)
+            if located is None:
+                return None
+            position = max(position, located[0])
         found = self._walk_times(position, timestamp_ms, reader)
         if found is None:
             for item in self.tail:
                 header = parse_header(item.buffer)
-                if header.max_timestamp >= timestamp_ms:
+                if header.max_timestamp >= timestamp_ms and item.position >= position:
                     return item.position, header
         return found
 

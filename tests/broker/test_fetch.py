@@ -137,16 +137,6 @@ async def test_followers_are_refused_and_debuggers_served(stage: Stage):
     assert base_offsets(response.responses[0].partitions[0]) == [0]
 
 
-@on_broker()
-async def test_zstd_topics_need_version_10(stage: Stage):
-    await stage.topic("t", compression_type="zstd")
-    await fill(stage, "t", 1)
-    for version in VERSIONS[:9]:
-        response = await stage.ask(fetch_request({("t", 0): 0}), version)
-        expected = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE if version < 10 else 0
-        assert response.responses[0].partitions[0].error_code == expected
-
-
 # ---- byte limits
 
 
@@ -500,15 +490,19 @@ async def test_a_read_that_fails_takes_the_directory_offline(stage: Stage, cold,
     assert "no log directory is left" in await asyncio.wait_for(stage.broker.wait_failed(), 5)
 
 
+def overwrite(path: str, position: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(position)
+        file.write(data)
+
+
 @on_broker()
 async def test_damaged_bytes_are_refused_reported_and_counted(stage: Stage, caplog):
     await stage.topic("t")
     await fill(stage, "t", 3)
     await stage.restart()
     log = stage.partition("t").log
-    with open(log.segments[0].path, "r+b") as file:
-        file.seek(8)
-        file.write(b"\xff" * 8)
+    overwrite(log.segments[0].path, 8, b"\xff" * 8)
     answer = await stage.fetch("t", 0)
     assert answer.error_code == ErrorCode.KAFKA_STORAGE_ERROR
     assert stage.broker.replicas.states[0].online, "only the partition is hurt"

@@ -7,8 +7,8 @@
 - Incremental sessions: `fetch_sessions.py` (KIP-227). Topics by id from version 13 (KIP-516).
 - read_committed: there are no transactions yet, so the last stable offset is the high watermark and nothing is aborted.
 - This broker has no followers yet: a fetch that comes as one is refused with NOT_LEADER_OR_FOLLOWER.
-- As in Kafka: below version 6 clients don't know KAFKA_STORAGE_ERROR and get NOT_LEADER_OR_FOLLOWER; below version 10 they can't
-  read zstd, and a topic with `compression.type=zstd` answers UNSUPPORTED_COMPRESSION_TYPE (KIP-110).
+- Below version 6 clients don't know KAFKA_STORAGE_ERROR, and get NOT_LEADER_OR_FOLLOWER. Whoever asks for a topic whose batches are
+  packed with zstd gets them, in every version: Kafka 4 doesn't look at that any more either (KIP-110, KIP-896).
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 READ_COMMITTED: Final = 1
 STORAGE_ERROR_FROM: Final = 6
-ZSTD_FROM: Final = 10
 DISK_ROUNDS_MAX: Final = 16
 """How often a fetch goes to the disk before it answers with what it has: under appends the ranges to be read may grow."""
 
@@ -152,8 +151,6 @@ class _Fetch:
 
     def _read_one(self, partition: Partition, wanted: Wanted) -> PartitionData:
         partition.check_epoch(wanted.leader_epoch)
-        if self._version < ZSTD_FROM and partition.config.compression_type == "zstd":
-            raise BrokerError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE)
         log = partition.log
         high_watermark = partition.high_watermark
         parts: list[Buffer] = []

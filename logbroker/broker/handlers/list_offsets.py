@@ -4,12 +4,15 @@
     -4 earliest local, as -2 here: there is no tiered storage (KIP-405)      -5 latest tiered: none (KIP-1005)
     -6 earliest pending upload: none (KIP-1023)
 
-Any other value is a time in ms: the first record at or after it, or -1. Looking it up reads the time index, a few batch headers
-and decodes one batch; where that isn't in the page cache, a lane reads it.
+A negative timestamp that the request's version doesn't know yet gets UNSUPPORTED_VERSION, and a partition that is named twice
+INVALID_REQUEST, as in Kafka. Any other value is a time in ms: the first record at or after it, or -1. Looking it up reads the
+time index, a few batch headers and decodes one batch; where that isn't in the page cache, a lane reads it.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from logbroker.base.error_codes import ErrorCode
@@ -40,71 +43,100 @@ LATEST_TIERED: Final = -5
 EARLIEST_PENDING_UPLOAD: Final = -6
 
 
+_KNOWN_FROM: Final = {
+    LATEST: 1,
+    EARLIEST: 1,
+    MAX_TIMESTAMP: 7,
+    EARLIEST_LOCAL: 8,
+    LATEST_TIERED: 9,
+    EARLIEST_PENDING_UPLOAD: 11,
+}
+_NEVER: Final = 1 << 15
+
+
 async def handle(broker: Broker, context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
     """Answer partition by partition."""
+    left = Counter(
+        (topic.name, wanted.partition_index) for topic in request.topics for wanted in topic.partitions
+    )
     response = ListOffsetsResponse()
     for topic in request.topics:
         results = ListOffsetsTopicResponse(name=topic.name)
         response.topics.append(results)
         for wanted in topic.partitions:
+            key = topic.name, wanted.partition_index
+            if not (times := left.pop(key, 0)):
+                continue  # named twice, and told so already
             result = ListOffsetsPartitionResponse(
                 partition_index=wanted.partition_index, timestamp=-1, offset=-1, leader_epoch=-1
             )
             results.partitions.append(result)
             try:
-                partition = broker.replicas.partition(topic.name, wanted.partition_index)
-                await _look_up(partition, wanted, result)
+                if times > 1:
+                    raise BrokerError(ErrorCode.INVALID_REQUEST)
+                partition = broker.replicas.partition(*key)
+                await _look_up(partition, context.api_version, wanted, result)
             except BrokerError as error:
                 result.error_code = error.code
-            except CorruptionError:
-                result.error_code = ErrorCode.KAFKA_STORAGE_ERROR
     return response
 
 
 async def _look_up(
-    partition: Partition, wanted: ListOffsetsPartition, result: ListOffsetsPartitionResponse
+    partition: Partition, version: int, wanted: ListOffsetsPartition, result: ListOffsetsPartitionResponse
 ) -> None:
+    timestamp = wanted.timestamp
+    if timestamp < 0 and version < _KNOWN_FROM.get(timestamp, _NEVER):
+        raise BrokerError(ErrorCode.UNSUPPORTED_VERSION)
     partition.check_epoch(wanted.current_leader_epoch)
     log = partition.log
     if log.refusal is not None:
         raise log.refusal
-    timestamp = wanted.timestamp
     if timestamp == LATEST:
         result.offset = partition.high_watermark
         result.leader_epoch = partition.leader_epoch
     elif timestamp in {EARLIEST, EARLIEST_LOCAL}:
         result.offset = partition.log_start_offset
         result.leader_epoch = log.epochs.epoch_of(result.offset)
-    elif timestamp in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
-        return
-    elif timestamp < 0 and timestamp != MAX_TIMESTAMP:
-        raise BrokerError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT)
-    else:
+        if result.leader_epoch < 0 and result.offset == log.end_offset:
+            result.leader_epoch = (
+                partition.leader_epoch
+            )  # nothing is written yet; what comes will have this one
+    elif timestamp not in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
         await _look_up_time(partition, timestamp, result)
 
 
 async def _look_up_time(partition: Partition, timestamp: int, result: ListOffsetsPartitionResponse) -> None:
-    log = partition.log
+    from_offset = partition.log_start_offset
     fetched: FetchedRanges = {}
+    while (found := await _find_batch(partition, timestamp, from_offset, fetched)) is not None:
+        header, parts = found
+        offset, record_timestamp = _find_record(header, parts, timestamp, partition.log_start_offset)
+        if offset >= 0:
+            result.offset = offset
+            result.timestamp = record_timestamp
+            result.leader_epoch = header.partition_leader_epoch
+            return
+        if timestamp == MAX_TIMESTAMP:
+            return
+        # The header promised more than the records keep, or those that keep it lie below the log's start.
+        from_offset = header.next_offset
+        await asyncio.sleep(0)  # there may be many such batches, and others wait for the loop
+
+
+async def _find_batch(
+    partition: Partition, timestamp: int, from_offset: int, fetched: FetchedRanges
+) -> tuple[BatchHeader, list[Buffer]] | None:
+    log = partition.log
     while True:
         reader = log.host.reader(fetched)
         try:
             if timestamp == MAX_TIMESTAMP:
-                found = log.max_timestamp_batch(reader)
-            else:
-                found = log.find_timestamp(timestamp, reader)
-            break
+                return log.max_timestamp_batch(reader)
+            return log.find_timestamp(timestamp, reader, from_offset)
         except WouldBlockError as missing:
             fetched.update(await fetch_ranges(log, [missing.key]))
-    if found is None:
-        return
-    header, parts = found
-    offset, record_timestamp = _find_record(header, parts, timestamp, log.start_offset)
-    if offset < 0:
-        return
-    result.offset = offset
-    result.timestamp = record_timestamp
-    result.leader_epoch = header.partition_leader_epoch
+        except (CorruptionError, OSError) as error:
+            raise partition.unreadable(error) from error
 
 
 def _find_record(

@@ -1,6 +1,9 @@
 """OffsetForLeaderEpoch (API key 23), versions 2-4: where a leader epoch ended, to find out what to truncate (KIP-101, KIP-320).
 
-The answer for an epoch this partition doesn't know is the end of the largest smaller one; -1, -1 if there is none.
+- The leader's own epoch ends at the high watermark.
+- An earlier one ends where the next that wrote begins; if it wrote nothing itself, the answer is for the largest smaller one.
+- One from before the log's start is said to end where the first known one begins: what it wrote is gone.
+- For one that the leader doesn't know yet, or none at all: -1, -1.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from logbroker.base.errors import BrokerError
 from logbroker.broker.context import RequestContext
+from logbroker.replication.partition import Partition
 from logbroker.wire.messages.offset_for_leader_epoch import (
     EpochEndOffset,
     OffsetForLeaderEpochRequest,
@@ -37,12 +41,20 @@ def handle(
                 log = partition.log
                 if log.refusal is not None:
                     raise log.refusal
-                if wanted.leader_epoch == partition.leader_epoch:
-                    result.leader_epoch, result.end_offset = wanted.leader_epoch, partition.high_watermark
-                else:
-                    result.leader_epoch, result.end_offset = log.epochs.end_offset(
-                        wanted.leader_epoch, partition.high_watermark
-                    )
+                result.leader_epoch, result.end_offset = _end_of(partition, wanted.leader_epoch)
             except BrokerError as error:
                 result.error_code = error.code
     return response
+
+
+def _end_of(partition: Partition, epoch: int) -> tuple[int, int]:
+    end = partition.high_watermark
+    if epoch < 0 or epoch > partition.leader_epoch:
+        return -1, -1
+    if epoch == partition.leader_epoch:
+        return epoch, end
+    epochs = partition.log.epochs
+    known, known_end = epochs.end_offset(epoch, end)
+    if known >= 0:
+        return known, known_end
+    return epoch, epochs.entries[0][1] if epochs.entries else end

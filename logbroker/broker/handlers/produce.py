@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.broker.context import RequestContext
-from logbroker.records.batch import TRANSACTIONAL_MASK
+from logbroker.records.batch import TIMESTAMP_TYPE_MASK, TRANSACTIONAL_MASK, parse_header
 from logbroker.records.iterator import InvalidRecordError
 from logbroker.replication.partition import Partition
 from logbroker.storage.append import JournalItem
@@ -120,9 +120,11 @@ def _several_done(item: JournalItem) -> None:
 
 
 def _append_time(item: JournalItem) -> int:
-    if item.log.config.message_timestamp_type == "CreateTime" or not item.size:
-        return -1
-    return int.from_bytes(item.buffer[35:43], "big")
+    if not item.size:
+        return item.append_time_ms
+    if item.buffer[_ATTRIBUTES_LOW_BYTE] & TIMESTAMP_TYPE_MASK:
+        return parse_header(item.buffer).max_timestamp
+    return -1
 
 
 def _fail(partition: PartitionProduceResponse, code: int, message: str | None) -> None:
