@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from crc32c import crc32c
+
 from logbroker.base.errors import CorruptionError
 from logbroker.base.types import Buffer
 from logbroker.storage.executor import Executor, Steps
@@ -432,16 +434,24 @@ def read_generations(vfs: Vfs, path: str) -> list[Generation]:
     name = f"{path}/generations"
     if not vfs.exists(name):
         return []
-    text = read_whole(vfs, name)
     try:
-        return [Generation(*map(int, line.split())) for line in text.decode("ascii").splitlines()]
-    except (ValueError, TypeError) as error:
+        return [_parse_generation(line) for line in read_whole(vfs, name).decode("ascii").splitlines()]
+    except ValueError as error:
         raise CorruptionError(
             name, 0, "not a list of generations; the directory can't be recovered"
         ) from error
 
 
 def write_generations(vfs: Vfs, path: str, generations: list[Generation]) -> None:
-    """Replace the list, durably."""
-    text = "".join(f"{number} {salt}\n" for number, salt in generations)
+    """Replace the list, durably: a line of number, salt and the CRC-32C of both for each."""
+    lines = [f"{number} {salt}" for number, salt in generations]
+    text = "".join(f"{line} {crc32c(line.encode('ascii'))}\n" for line in lines)
     write_atomically(vfs, f"{path}/generations", text.encode("ascii"))
+
+
+def _parse_generation(line: str) -> Generation:
+    content, _, crc = line.rpartition(" ")
+    if int(crc) != crc32c(content.encode("ascii")):
+        raise ValueError(line)
+    number, salt = map(int, content.split(" "))
+    return Generation(number, salt)

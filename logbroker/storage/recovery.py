@@ -15,6 +15,7 @@ Narrated in passes (all on one lane, before the broker listens; every one may be
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -24,8 +25,8 @@ from logbroker.config.topic import TopicConfig
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Checkpoint, Point, encode_point
 from logbroker.storage.executor import Steps
-from logbroker.storage.journal import read_generations
-from logbroker.storage.journal_format import SYNCED
+from logbroker.storage.journal import Generation, read_generations
+from logbroker.storage.journal_format import SYNCED, scan_heads
 from logbroker.storage.log import Log
 from logbroker.storage.rebuild import Rebuild
 from logbroker.storage.replay import Chain, PartitionKey, Plan, chain, plan
@@ -79,7 +80,9 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
         checkpoint = yield from _format(directory)
     yield
     rings, names = yield from _read_rings(directory)
-    linked = chain(rings, checkpoint, read_generations(vfs, directory.journal.path))
+    generations = read_generations(vfs, directory.journal.path)
+    check_complete(directory.journal.path, checkpoint, rings, generations)
+    linked = chain(rings, checkpoint, generations)
     points = {(point.topic_id, point.partition): point for point in checkpoint.points}
     plans = plan(linked.commits, points)
     for key, reason in linked.refused.items():
@@ -131,9 +134,41 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     )
 
 
+def check_complete(
+    path: str,
+    checkpoint: Checkpoint,
+    rings: Mapping[str, memoryview],
+    generations: Sequence[Generation],
+) -> None:
+    """What the checkpoint relies on must be there: without it every commit behind would seem never to have been.
+
+    Raises CorruptionError: files of the journal at `path` were lost.
+    """
+    remedy = "restore it from a copy, or move the directory away"
+    if checkpoint.generation and not rings:
+        raise CorruptionError(path, 0, f"the journal has no ring file, and it is not new; {remedy}")
+    if checkpoint.generation:
+        complete = any(life.number == checkpoint.generation for life in generations)
+    else:  # the first life lists itself before it writes
+        complete = bool(generations) or not any(any(scan_heads(data)) for data in rings.values())
+    if not complete:
+        raise CorruptionError(
+            f"{path}/generations",
+            0,
+            f"the list lacks the generation that the journal was written in; {remedy}",
+        )
+
+
 def _format(directory: LogDirectory) -> Steps[Checkpoint]:
-    """A new directory: its journal folder and an empty checkpoint."""
+    """A new directory: its journal folder and an empty checkpoint. Raises CorruptionError if it isn't new."""
     vfs = directory.vfs
+    for name in vfs.listdir(directory.path):
+        if vfs.exists(f"{directory.path}/{name}/{PARTITION_METADATA}"):
+            raise CorruptionError(
+                f"{directory.path}/{checkpoint_file.FILE_NAME}",
+                0,
+                f"checkpoint and journal are missing, but there is {name}; restore them, or move the directory away",
+            )
     empty = checkpoint_file.encode(0, 0, 0, [], clean=True)
     checkpoint_file.write(vfs, directory.path, empty)
     yield

@@ -30,7 +30,7 @@ from logbroker.storage.executor import run_to_end
 from logbroker.storage.journal_format import FILE_BLOCK, START
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.read_only import ReadOnlyVfs
-from logbroker.storage.recovery import DELETE_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX
+from logbroker.storage.recovery import DELETE_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX, check_complete
 from logbroker.storage.replay import PartitionKey, Plan, chain, plan
 from logbroker.storage.segment import LOG_SUFFIX
 from logbroker.storage.segment_check import BatchWalk, Finding
@@ -210,15 +210,9 @@ class _DirectoryVerifier:
                 odd = len(rings[name]) % FILE_BLOCK
                 if odd:
                     report.note(path, len(rings[name]) - odd, f"{odd} bytes are no whole block")
-        if checkpoint.generation and not rings:
-            report.problem(
-                directory, 0, "the journal has no ring file, though the checkpoint names a generation of it"
-            )
         try:
             generations = journal.read_generations(vfs, directory)
-            if checkpoint.generation and checkpoint.generation not in {life.number for life in generations}:
-                what = f"generation {checkpoint.generation} of the checkpoint is not in the list"
-                report.problem(f"{directory}/generations", 0, what)
+            check_complete(directory, checkpoint, rings, generations)
             linked = chain(rings, checkpoint, generations)
         except CorruptionError as error:
             path, position, what = finding_of(error)
