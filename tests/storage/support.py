@@ -87,8 +87,8 @@ class Engine:
         if not self.vfs.exists(f"{self.path}/meta.properties"):
             write_identity(self.vfs, self.path, DirectoryIdentity("test", 1, uuid.UUID(int=1)))
 
-    def open(self):
-        """Recover, as a start does; raises what refuses the directory, returns the report."""
+    def start(self):
+        """Begin to recover; what comes of it is appended to the list that is returned: (report, error)."""
         self.executor = SimExecutor(random.Random(self.seed))
         self.directory = LogDirectory(
             self.vfs,
@@ -101,6 +101,11 @@ class Engine:
         )
         outcome = []
         self.directory.open(list(self.known.values()), lambda *result: outcome.append(result))
+        return outcome
+
+    def open(self):
+        """Recover, as a start does; raises what refuses the directory, returns the report."""
+        outcome = self.start()
         self.run()
         report, error = outcome[0]
         if error is not None:
