@@ -357,13 +357,20 @@ class Journal:
         return None
 
     def fill_steps(self, path: str, size: int) -> Steps[RingFile]:
-        """Make one file of the ring: zeros, synced, its name durable before anybody relies on it."""
-        file = self.vfs.open(path, create=True)
+        """Make one file of the ring: zeros, synced, its name durable before anybody relies on it.
+
+        It has its name only when it is whole: after a failed sync the page cache may show a length that the disk doesn't have.
+        """
+        temporary = path + ".tmp"
+        self.vfs.unlink(temporary)
+        file = self.vfs.open(temporary, create=True)
         zeros = bytes(_FILL_BYTES)
         for position in range(0, size, _FILL_BYTES):
             file.pwritev([zeros[: min(_FILL_BYTES, size - position)]], position)
             yield
         file.datasync()
+        yield
+        self.vfs.rename(temporary, path)
         yield
         self.vfs.sync_dir(self.path)
         return RingFile(path, file, size)
@@ -383,6 +390,8 @@ class Journal:
         With `keep` those files are set aside once they are not needed.
         """
         for name in self.vfs.listdir(self.path):
+            if name.endswith(".ring.tmp"):
+                self.vfs.unlink(f"{self.path}/{name}")
             if not name.endswith(".ring"):
                 continue
             path = f"{self.path}/{name}"
@@ -390,9 +399,6 @@ class Journal:
             size = file.size() // FILE_BLOCK * FILE_BLOCK
             ring_file = RingFile(path, file, size, last_sequences.get(name, -1))
             ring_file.keep = keep and ring_file.last_sequence >= 0
-            if size == 0 or (size < min(FIRST_FILE_BYTES, self.file_bytes) and ring_file.last_sequence < 0):
-                self.vfs.unlink(path)  # a fill that a crash cut short; nothing in it was ever relied upon
-                continue
             (self._free if ring_file.last_sequence < 0 else self._full).append(ring_file)
             yield
         self._full = deque(sorted(self._full, key=lambda ring_file: ring_file.last_sequence))
@@ -408,7 +414,7 @@ class Journal:
         number = (history[-1].number if history else 0) + 1
         self.generation = Generation(number, int.from_bytes(self._random_bytes(8), "big"))
         history = [generation for generation in history if generation.number >= oldest_generation]
-        # This also makes the names of ring files durable that a crash overtook while they were filled.
+        # This also makes the names of ring files durable that a crash overtook before they were.
         write_generations(self.vfs, self.path, [*history, self.generation])
         yield
         self._active = self._free.popleft()

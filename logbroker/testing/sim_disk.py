@@ -112,6 +112,7 @@ class SimDisk:
     def revive(self) -> None:
         """The next process starts on the same machine: the page cache is what the dead one left."""
         self.dead = False
+        self._errors_told = sum(self._errors.values())
 
     def mend(self) -> None:
         """No more faults: whatever was wrong with it is over. What it lost stays lost."""
@@ -180,11 +181,14 @@ class SimDisk:
         """What growing files may still take; holes count as if they were written."""
         if self.capacity_bytes == UNLIMITED_BYTES:
             return UNLIMITED_BYTES
+        return max(0, self.capacity_bytes - self.used_bytes())
+
+    def used_bytes(self) -> int:
+        """What files take, those too that only a descriptor holds."""
         living = self.cache.reachable() | self._open_counts.keys()
-        used = sum(
+        return sum(
             node.size for inode in living if not isinstance(node := self.cache.nodes[inode], DirectoryNode)
         )
-        return max(0, self.capacity_bytes - used)
 
     def file_opened(self, inode: int) -> int:
         """Count a descriptor; returns the write-back errors it will not hear of."""

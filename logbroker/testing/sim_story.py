@@ -119,8 +119,10 @@ class Story:
                 engine = successor
             if left > 0:
                 workload = Workload(engine, rng)
-        if rng.random() < 0.3 and not engine.offline:
+        if (rng.random() < 0.3 or disk.faults) and not engine.offline:
             engine.settle()
+            if engine.offline:
+                story.failures.append(engine.reason)
         story.end(engine)
         return story
 
@@ -152,7 +154,8 @@ class Story:
         self.end(engine)
         successor = self.engine(rng, engine.clock)
         successor.start()
-        if not (successor.errors and any(fault.hits for fault in self.disk.faults)):
+        failed = successor.errors or successor.offline
+        if not (failed and any(fault.hits for fault in self.disk.faults)):
             self.adopt(successor, power_cut=False)
         return successor
 
@@ -171,11 +174,12 @@ class Story:
         self.disk.mend()
         if names_lost:
             return None
-        if rng.random() < 0.5:
+        evicted = rng.random() < 0.5
+        if evicted:  # what was lost can't be read any more, as after a power cut
             self.disk.evict(rng)
         successor = self.engine(rng, engine.clock)
         successor.start()
-        self.adopt(successor, power_cut=False)
+        self.adopt(successor, power_cut=evicted)
         return successor
 
     def end(self, engine: SimEngine) -> None:

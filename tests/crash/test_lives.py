@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from logbroker.testing.crash import POINTS, explore_seed
 from logbroker.testing.sim_story import Story, Tally
 
