@@ -6,7 +6,9 @@
   page cache is gone, and every call on the file system returns EIO. `remount()` then is the next boot.
 - `starve()`: the image is sparse and lies on a small tmpfs; once that is full, the first write to a block that the image
   doesn't hold yet fails *when it is written back*: fdatasync returns ENOSPC or EIO once, and the kernel marks the pages clean (the next fdatasync
-  returns success, reads show the new bytes, the image doesn't have them). Overwriting a block that isn't zero goes on working. `feed()` ends it.
+  returns success, reads show the new bytes, the image doesn't have them). Overwriting a block that isn't zero goes on working. `feed()` ends it. The loop driver
+  of some kernels reports a request of which only a first part could be written as done: let no request begin on a block that the image holds and
+  end on one that it doesn't (no appending to a page that is partly written).
 - `abort()`: what the kernel does after an error in its metadata: read-only at once, whoever has files open.
 - `detach()`: the mount goes away under open files (`umount -l`); the mount point is an empty directory of another device.
 - A full disk is a small `size_bytes` and `fill()`.
@@ -73,7 +75,16 @@ class LoopDisk:
             with open(self._image, "xb") as image:
                 image.truncate(size_bytes)
             # Without lazy initialisation: it would write in the background, when the tmpfs may be full.
-            _run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self._image)
+            _run(
+                "mkfs.ext4",
+                "-q",
+                "-F",
+                "-b",
+                "4096",
+                "-E",
+                "lazy_itable_init=0,lazy_journal_init=0",
+                self._image,
+            )
             self._mount()
         except BaseException:
             self.close()

