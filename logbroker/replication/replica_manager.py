@@ -10,9 +10,11 @@ offline; with none left the broker stops (`on_all_offline`). Loop thread only.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -26,8 +28,8 @@ from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
-from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
 from logbroker.replication.partition import Partition
+from logbroker.replication.upkeep import Upkeep
 from logbroker.storage.directory_identity import (
     DirectoryIdentity,
     DirectoryLock,
@@ -40,14 +42,17 @@ from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.memory_host import MemoryHost, Reserve
 from logbroker.storage.recovery import KnownPartition, RecoveryReport
-from logbroker.storage.retention import retained_start
 from logbroker.storage.scrubber import Scrubber
-from logbroker.storage.segment import WouldBlockError
 from logbroker.storage.vfs import OsVfs
+
+UNKNOWN_BYTES: Final = -1
+"""Size of a volume that can't be told, as Kafka says it."""
 
 _log = logs.get("replicas")
 
-TICK_S = 1.0
+TICK_S: Final = 1.0
+PARTITIONS_A_TURN: Final = 200
+"""Partitions that are made, deleted or configured at a time, before others get the loop."""
 RETAIN_RANGES_MAX = 64
 """File ranges (of a few KB) kept while retention learns the age of a segment."""
 
@@ -114,7 +119,7 @@ class ReplicaManager:
         """Partitions by the bytes of their topic's id."""
         self._memory: MemoryHost | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._retention_due_ms = 0
+        self.upkeep = Upkeep(clock, lambda: self, self._spawn)
         self._closing = False
 
     # Opening
@@ -142,7 +147,7 @@ class ReplicaManager:
         return fresh
 
     def _identify(self, state: LogDirState, image: ClusterImage, known: dict[str, UUID]) -> None:
-        registered = known.get(state.path)
+        registered = state.directory_id = known.get(state.path)
         if not os.path.isdir(state.path):
             if registered is not None:
                 self._offline(state, f"{state.path} is missing; is its file system mounted?")
@@ -192,7 +197,6 @@ class ReplicaManager:
         for topic in image.topics.values():
             for index, partition in enumerate(topic.partitions):
                 self._place(topic, index, partition, image, fresh=False)
-        self._retention_due_ms = self._clock.wall_ms() + self._settings.log_retention_check_interval_ms
         self._ticker = loop.call_later(TICK_S, self._tick)
 
     async def _open_directory(self, state: LogDirState, image: ClusterImage) -> None:
@@ -223,11 +227,6 @@ class ReplicaManager:
         else:
             state.scrubber = Scrubber(state.directory)
 
-    @property
-    def unclean(self) -> bool:
-        """Whether any directory had to be recovered after a stop that was not clean."""
-        return any(state.report is not None and not state.report.clean for state in self.states)
-
     def recovered_partitions(self) -> list[tuple[UUID, int]]:
         """(topic id, index) of the partitions that an unclean stop touched: they begin a new leader epoch."""
         found = []
@@ -247,13 +246,6 @@ class ReplicaManager:
             "refused_partitions": sum(len(report.refused) for report in reports),
             "offline_directories": sum(not state.online for state in self.states),
         }
-
-    @property
-    def online_directories(self) -> list[UUID]:
-        """Ids of the directories that new partitions may be placed in."""
-        return [
-            state.directory_id for state in self.states if state.online and state.directory_id is not None
-        ]
 
     # Finding
 
@@ -291,46 +283,61 @@ class ReplicaManager:
 
     # Changing
 
-    def on_event(self, event: events.Event, image: ClusterImage) -> None:
-        """Follow a metadata change that is durable."""
+    def on_event(self, event: events.Event, image: ClusterImage) -> Awaitable[None] | None:
+        """Follow a metadata change that is durable; what takes more than a turn of the loop is to be awaited."""
+        work: Iterator[None]
         if isinstance(event, events.TopicCreated):
-            topic = image.topics[event.name]
-            for index, partition in enumerate(event.partitions):
-                self._place(topic, index, partition, image, fresh=True)
+            work = self._place_all(image.topics[event.name], 0, event.partitions, image)
         elif isinstance(event, events.PartitionsAdded):
-            topic = image.topics[event.name]
-            for index, partition in enumerate(event.partitions, event.first_index):
-                self._place(topic, index, partition, image, fresh=True)
+            work = self._place_all(image.topics[event.name], event.first_index, event.partitions, image)
         elif isinstance(event, events.TopicDeleted):
             self._by_id.pop(event.topic_id, None)
             self.by_id_bytes.pop(event.topic_id.bytes, None)
             self.by_name_bytes.pop(event.name.encode(), None)
-            for doomed in self._partitions.pop(event.name, {}).values():
-                host = doomed.log.host
-                if isinstance(host, LogDirectory):
-                    host.delete_log(doomed.log)
-                elif self._memory is not None and host is self._memory:
-                    self._memory.delete_log(doomed.log)
-                if doomed.log.on_advance is not None:
-                    doomed.log.on_advance(doomed.log)  # who waits for its records learns that it is gone
+            work = self._delete_all(self._partitions.pop(event.name, {}))
         elif isinstance(event, events.LeaderEpochBumped):
             for index, changed in event.partitions.items():
                 self._partitions[event.name][index].leader_epoch = changed.leader_epoch
+            return None
         elif isinstance(event, events.TopicConfigChanged):
-            self._reconfigure(image, [event.name])
+            work = self._reconfigure(image, [event.name])
         elif isinstance(event, events.BrokerConfigChanged | events.SettingsReloaded):
             self._settings = image.settings
-            self._reconfigure(image, list(image.topics))
+            work = self._reconfigure(image, list(image.topics))
+        else:
+            return None
+        for _ in itertools.islice(work, PARTITIONS_A_TURN):
+            pass
+        return _in_turns(work)
 
-    def _reconfigure(self, image: ClusterImage, names: Iterable[str]) -> None:
+    def _place_all(
+        self, topic: TopicImage, first: int, partitions: Sequence[PartitionImage], image: ClusterImage
+    ) -> Iterator[None]:
+        for index, partition in enumerate(partitions, first):
+            self._place(topic, index, partition, image, fresh=True)
+            yield
+
+    def _delete_all(self, partitions: dict[int, Partition]) -> Iterator[None]:
+        for doomed in partitions.values():
+            log = doomed.log
+            host = log.host
+            if isinstance(host, LogDirectory | MemoryHost):
+                host.delete_log(log)
+            if log.on_advance is not None:
+                log.on_advance(log)  # who waits for its records learns that it is gone
+            yield
+
+    def _reconfigure(self, image: ClusterImage, names: Iterable[str]) -> Iterator[None]:
         """Topic configurations changed: hand the resolved ones on."""
         for name in names:
             topic = image.topics.get(name)
             if topic is None:
                 continue
-            for partition in self._partitions.get(name, {}).values():
-                if partition.config is not topic.config:
-                    self._configure(partition, _config_of(topic))
+            config = _config_of(topic)
+            for partition in list(self._partitions.get(name, {}).values()):
+                if partition.config is not config:
+                    self._configure(partition, config)
+                    yield
 
     def _configure(self, partition: Partition, config: TopicConfig) -> None:
         host = partition.log.host
@@ -362,16 +369,18 @@ class ReplicaManager:
                 topic.name, index, topic.topic_id, topic.config, start_offset=start
             )
         known = KnownPartition(topic.name, index, topic.topic_id, _config_of(topic))
+        reason = "its log directory is not configured"
         for state in self.states:
-            if state.directory_id == image.directory_id and state.directory is not None:
-                log = state.directory.logs.get((topic.topic_id.bytes, index))
-                if log is None or fresh:
-                    log = state.directory.create_log(known)
-                return log
+            if state.directory_id != image.directory_id:
+                continue
+            if state.directory is None:
+                reason = state.error or "its log directory is offline"
+                continue
+            log = state.directory.logs.get((topic.topic_id.bytes, index))
+            if log is None or fresh:
+                log = state.directory.create_log(known)
+            return log
         log = Log(self._memory, "", *known)
-        reason = next(
-            (state.error for state in self.states if state.error), "its log directory is not configured"
-        )
         log.refuse(StorageOfflineError(f"{log.name}: {reason}"))
         return log
 
@@ -379,9 +388,6 @@ class ReplicaManager:
 
     def _tick(self) -> None:
         now_ms = self._clock.wall_ms()
-        retention = now_ms >= self._retention_due_ms
-        if retention:
-            self._retention_due_ms = now_ms + self._settings.log_retention_check_interval_ms
         for state in self.states:
             if state.directory is not None and state.online:
                 state.directory.tick(now_ms)
@@ -391,30 +397,9 @@ class ReplicaManager:
                         interval_ms=self._settings.log_scrub_interval_ms,
                         max_bytes_per_second=self._settings.log_scrub_max_bytes_per_second,
                     )
-                if retention:
-                    self._spawn(self._retain(state.directory, now_ms))
+        self.upkeep.tick(self._settings)
         if not self._closing:
             self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-
-    async def _retain(self, directory: LogDirectory, now_ms: int) -> None:
-        """Learn the ages of reopened segments off the loop, then move log starts."""
-        for log in list(directory.logs.values()):
-            fetched: FetchedRanges = {}
-            for segment in list(log.segments):
-                while not segment.times_known and not segment.dropped and directory.offline_reason is None:
-                    try:
-                        segment.load_times(directory.reader(fetched))
-                    except WouldBlockError as wanted:
-                        if len(fetched) >= RETAIN_RANGES_MAX:
-                            fetched.clear()  # what was read is remembered by the segment
-                        fetched.update(await fetch_ranges(log, [wanted.key]))
-                    except (OSError, LogbrokerError) as error:
-                        _log.error("retention can't read a segment", segment=segment.path, error=error)
-                        break
-        directory.apply_retention(now_ms, retained_start)
-        expiration_ms = self._settings.producer_id_expiration_ms
-        for log in directory.logs.values():
-            log.producers.expire(now_ms, expiration_ms)
 
     def _went_offline(self, state: LogDirState) -> None:
         state.error = state.directory.offline_reason if state.directory is not None else "offline"
@@ -430,9 +415,13 @@ class ReplicaManager:
             total = usable = 0
             sizes: list[tuple[str, int, int]] = []
             if state.online and state.directory is not None:
-                stats = os.statvfs(state.path)
-                total = stats.f_blocks * stats.f_frsize
-                usable = stats.f_bavail * stats.f_frsize
+                try:
+                    stats = os.statvfs(state.path)
+                except OSError:  # the next tick finds out, too, and takes it offline
+                    total = usable = UNKNOWN_BYTES
+                else:
+                    total = stats.f_blocks * stats.f_frsize
+                    usable = stats.f_bavail * stats.f_frsize
                 sizes = [(log.topic, log.index, log.size_bytes) for log in state.directory.logs.values()]
             infos.append(LogDirInfo(state.path, state.directory_id, state.online, total, usable, sizes))
         return infos
@@ -456,6 +445,13 @@ class ReplicaManager:
         if state.lock is not None:
             state.lock.release()
             state.lock = None
+
+
+async def _in_turns(work: Iterator[None]) -> None:
+    """Run what is left of `work`, with turns for everybody else in between."""
+    for number, _ in enumerate(work, 1):
+        if not number % PARTITIONS_A_TURN:
+            await asyncio.sleep(0)
 
 
 def _config_of(topic: TopicImage) -> TopicConfig:
