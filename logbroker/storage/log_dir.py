@@ -444,7 +444,9 @@ class LogDirectory:
             )
         try:
             self.check_mounted()
-            self._room_bytes = self.vfs.free_bytes(self.path) - self.options.disk_reserve_bytes
+            # What waits in memory for its segment will take its room yet.
+            free = self.vfs.free_bytes(self.path) - self.checkpointer.tail_bytes
+            self._room_bytes = free - self.options.disk_reserve_bytes
         except OSError as error:
             self.fail(error)
             return

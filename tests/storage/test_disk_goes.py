@@ -82,3 +82,16 @@ def test_the_reserve_is_kept_between_two_looks(engine, mount):
     mount.room_bytes = 1 << 30
     engine.tick()
     engine.append(log)
+
+
+def test_what_waits_in_memory_counts_as_written(engine, mount):
+    engine.tick()
+    log = engine.create()
+    for _ in range(3):
+        engine.append(log, batch(10_000))
+        engine.run()
+    assert engine.directory.checkpointer.tail_bytes > 30_000
+    mount.room_bytes = (1 << 20) + 20_000
+    engine.directory.tick(engine.clock.wall_ms())
+    with pytest.raises(BrokerError, match=r"log\.disk\.reserve\.bytes"):
+        engine.append(log)
