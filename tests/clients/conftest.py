@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -19,6 +19,18 @@ from support.broker_process import BrokerProcess
 from support.client_driver import KINDS, ClientDriver, ClientMissingError
 
 OTHER_BROKER = os.environ.get("LOGBROKER_TEST_BOOTSTRAP")
+BROKERS: list[BrokerProcess] = []
+"""The one that the tests share, while there is one: its log goes into the report of a test that failed."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        report.sections.extend(("broker log", broker.log_text(last=30)) for broker in BROKERS)
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +42,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     broker = BrokerProcess(
         tmp_path_factory.mktemp("clients") / "data", settings={"offsets.topic.num.partitions": "5"}
     )
+    BROKERS.append(broker)
     try:
         yield broker.start().bootstrap
         broker.check()
     finally:
+        BROKERS.remove(broker)
         broker.end()
 
 
