@@ -46,7 +46,7 @@ _log = logs.get("broker")
 
 
 class Broker:
-    """One broker. `start` once, then `stop` once."""
+    """One broker. `start` once, then `stop` once, also after a start that failed."""
 
     def __init__(self, settings: Settings, sources: ConfigSources | None = None) -> None:
         self._static_settings = settings

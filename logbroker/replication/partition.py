@@ -156,7 +156,9 @@ class Partition:
                     config.message_timestamp_before_max_ms,
                     config.message_timestamp_after_max_ms,
                 )
-        return log.append(_writable(batch), header, self.leader_epoch, on_done, waiter)
+        if type(batch) is not bytearray and (type(batch) is not memoryview or batch.readonly):
+            batch = bytearray(batch)
+        return log.append(batch, header, self.leader_epoch, on_done, waiter)
 
     def _rework(self, batch: Buffer, header: BatchHeader) -> tuple[Buffer, BatchHeader]:
         """What the topic asks for beyond the header: record checks, compaction's keys, another codec, append time."""

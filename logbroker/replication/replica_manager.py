@@ -229,11 +229,12 @@ class ReplicaManager:
 
     def recovered_partitions(self) -> list[tuple[UUID, int]]:
         """(topic id, index) of the partitions that an unclean stop touched: they begin a new leader epoch."""
-        found = []
-        for state in self.states:
-            if state.directory is not None and state.report is not None and not state.report.clean:
-                found += [(log.topic_id, log.index) for log in state.directory.checkpointer.dirty]
-        return found
+        return [
+            partition
+            for state in self.states
+            if state.report is not None and not state.report.clean
+            for partition in state.report.changed
+        ]
 
     def recovery_summary(self) -> dict[str, object]:
         """What recovery did, for the line at start."""

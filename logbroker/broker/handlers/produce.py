@@ -137,7 +137,8 @@ def _fail(partition: PartitionProduceResponse, code: int, message: str | None) -
 
 def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, position: int) -> None:
     """Append everything in the request now; answer when it is durable."""
-    version = context.route.version
+    route = context.route
+    version = route.version
     single = single_produce_request(version, frame, position)
     if single is not None:
         acks, timeout_ms, topic, index, records = single
@@ -152,6 +153,7 @@ def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, pos
             and len(records) > _ATTRIBUTES_LOW_BYTE
             and not records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK
         ):
+            route.handled += 1
             waiter = _Single(context, topic, index)
             try:
                 if acks < 0:
@@ -164,7 +166,6 @@ def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, pos
             else:
                 broker.produce_waits.add(context, waiter, timeout_ms)
             return
-    route = context.route
     request: ProduceRequest = route.decode(frame, position)
     route.handled += 1
     context.request = request
