@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,6 +52,8 @@ UNKNOWN_BYTES: Final = -1
 _log = logs.get("replicas")
 
 TICK_S: Final = 1.0
+OPEN_FILES_LEAST: Final = 16
+OPEN_FILES_MOST: Final = 1 << 20
 PARTITIONS_A_TURN: Final = 200
 """Partitions that are made, deleted or configured at a time, before others get the loop."""
 RETAIN_RANGES_MAX = 64
@@ -475,5 +478,16 @@ def options_of(settings: Settings) -> LogDirectoryOptions:
         checkpoint_interval_ms=settings.log_checkpoint_interval_ms,
         checkpoint_bytes=4 * settings.log_journal_files * settings.log_journal_file_bytes,
         disk_reserve_bytes=settings.log_disk_reserve_bytes,
-        open_files_max=settings.log_open_files,
+        open_files_max=min(settings.log_open_files, open_files_share(len(settings.log_dirs))),
     )
+
+
+def open_files_share(directories: int) -> int:
+    """Descriptors that one log directory may use for segments, and once more for mapped indexes.
+
+    Together half of what the process may have, so that connections, new names and recovery find some left.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return OPEN_FILES_MOST
+    return max(soft // (4 * max(directories, 1)), OPEN_FILES_LEAST)

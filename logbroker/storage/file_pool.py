@@ -5,8 +5,8 @@ are synced: a file that was closed and opened again can miss the write error tha
 leave by least recent use once there are more than `max_open`. A thread that works on a file holds the object; dropping it here
 closes the descriptor only when the last reference goes.
 
-Running out of descriptors is not a disk error: the pool gives some back and tries again. When pinned files alone are too many,
-the oldest of them is synced and let go.
+Running out of descriptors is not a disk error: the pool gives some back, remembers that it may have fewer, and tries again. When
+pinned files alone are too many, the oldest of them are synced and let go.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import threading
 from collections import OrderedDict
 
 from logbroker.storage.vfs import File, Vfs
+
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+_OPEN_MIN = 16
 
 
 class FilePool:
@@ -53,7 +56,7 @@ class FilePool:
                 self._files.move_to_end(path)
             while len(self._files) > 1 and len(self._files) + len(self._pinned) > self.max_open:
                 self._files.popitem(last=False)
-            if len(self._pinned) > self.max_open:
+            while len(self._pinned) > self.max_open:
                 oldest = next(iter(self._pinned))
                 self._pinned[oldest].datasync()
                 del self._pinned[oldest]
@@ -96,12 +99,27 @@ class FilePool:
             self._files.clear()
             self._pinned.clear()
 
+    def give_back(self) -> bool:
+        """The process has no descriptor left: close some files, and keep fewer from now on; False if there are none."""
+        with self._lock:
+            return self._give_back()
+
+    def _give_back(self) -> bool:
+        self.max_open = max(_OPEN_MIN, min(self.max_open, self.open_count * 3 // 4))
+        if self._files:
+            for _ in range(-(-len(self._files) // 2)):
+                self._files.popitem(last=False)
+            return True
+        oldest = list(self._pinned)[: -(-len(self._pinned) // 8)]
+        for path in oldest:
+            self._pinned[path].datasync()
+            del self._pinned[path]
+        return bool(oldest)
+
     def _open(self, path: str, *, create: bool) -> File:
-        try:
-            return self.vfs.open(path, create=create)
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._files:
-                raise
-        for _ in range(max(1, len(self._files) // 2)):
-            self._files.popitem(last=False)
-        return self.vfs.open(path, create=create)
+        while True:
+            try:
+                return self.vfs.open(path, create=create)
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTOR or not self._give_back():
+                    raise

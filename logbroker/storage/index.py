@@ -20,13 +20,15 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from logbroker.base.types import Buffer
-from logbroker.storage.file_pool import FilePool
+from logbroker.storage.file_pool import NO_DESCRIPTOR, FilePool
+from logbroker.storage.vfs import File
 
 if TYPE_CHECKING:
     from logbroker.storage.segment import Segment
 
 OFFSET_ENTRY = struct.Struct(">II")
 TIME_ENTRY = struct.Struct(">qI")
+_MAPS_MIN = 16
 
 
 class MapCache:
@@ -46,12 +48,24 @@ class MapCache:
             self._maps.move_to_end(path)
             return mapped
         file = self._pool.get(path)
-        mapped = file.map_readonly(min(size, file.size()))
+        mapped = self._map(file, min(size, file.size()))
         self._maps[path] = mapped
         self._maps.move_to_end(path)
         if len(self._maps) > self._max_maps:
             self._maps.popitem(last=False)
         return mapped
+
+    def _map(self, file: File, size: int) -> Buffer:
+        """A mapping; one holds a descriptor, so others may have to go first."""
+        while True:
+            try:
+                return file.map_readonly(size)
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTOR or not (self._maps or self._pool.give_back()):
+                    raise
+            self._max_maps = max(_MAPS_MIN, len(self._maps) * 3 // 4)
+            for _ in range(-(-len(self._maps) // 2)):
+                self._maps.popitem(last=False)
 
     def forget(self, path: str) -> None:
         """The file changed or is gone."""
