@@ -63,7 +63,8 @@ class QuickVfs(OsVfs):
 
 class _QuickFile(OsFile):
     def __init__(self, path, file):
-        super().__init__(path, os.dup(file._fd))
+        super().__init__(path, file._fd)
+        file._fd = -1
 
     def datasync(self):
         os.fstat(self._fd)

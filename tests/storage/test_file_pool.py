@@ -111,15 +111,34 @@ def test_running_out_of_descriptors_gives_some_back(make):
     assert pool.get(paths[0]).path == paths[0]
 
 
-def test_running_out_with_nothing_to_give_is_an_error_of_its_own_kind(make):
-    _, pool, paths = make(limit=4)
-    for path in paths[:4]:
+def test_running_out_with_pinned_files_alone_syncs_the_oldest_and_lets_them_go(make):
+    vfs, pool, paths = make(limit=4)
+    for path in paths:
         pool.get(path, create=True, pin=True)
+    assert vfs.synced == paths[: len(vfs.synced)]
+    assert len(vfs.open_paths) <= 4
+    assert len(vfs.synced) >= 16
+
+
+def test_running_out_with_nothing_to_give_is_an_error_of_its_own_kind(make):
+    vfs, pool, paths = make(limit=2)
+    held = [pool.get(path, create=True) for path in paths[:2]]  # threads are at work on them
     with pytest.raises(OSError, match="Too many open files") as caught:
         pool.get(paths[4], create=True)
     assert caught.value.errno == errno.EMFILE
-    pool.unpin(paths[0])
+    held.pop()
     assert pool.get(paths[4], create=True).path == paths[4]
+    assert vfs.synced == []
+
+
+def test_having_run_out_once_the_pool_keeps_fewer(make):
+    vfs, pool, paths = make(limit=16, max_open=1000)
+    pool_limit = pool.max_open
+    many = [f"{paths[0]}-{number}" for number in range(40)]
+    for path in many:
+        pool.get(path, create=True)
+    assert pool.max_open < pool_limit
+    assert len(vfs.open_paths) <= 16
 
 
 def test_other_errors_are_passed_on(make, tmp_path):

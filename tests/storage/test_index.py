@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from array import array
@@ -155,6 +156,37 @@ def test_mappings_are_bounded_and_made_again(tmp_path):
     for path in paths * 2:
         assert SparseIndex(OFFSET_ENTRY, 1).last(maps, path) == (int(os.path.basename(path)[0]),) * 2
         assert len(maps._maps) <= 3
+
+
+def test_mappings_give_way_when_descriptors_run_out(tmp_path):
+    """On Python before 3.13 each holds one."""
+    live = []
+
+    class Scarce(OsVfs):
+        def open(self, path, *, create=False):
+            file = super().open(path, create=create)
+            real = file.map_readonly
+
+            def scarce(size):
+                if len(maps._maps) >= 5:
+                    raise OSError(errno.EMFILE, "Too many open files")
+                live.append(path)
+                return real(size)
+
+            return _Wrapped(file, scarce)
+
+    class _Wrapped:
+        def __init__(self, file, map_readonly):
+            self.size, self.path, self._file = file.size, file.path, file
+            self.map_readonly = map_readonly
+
+    maps = MapCache(FilePool(Scarce(), 100), 100)
+    for number in range(30):
+        path = str(tmp_path / f"{number:02d}.index")
+        written(path, OFFSET_ENTRY, [(number, number)])
+        assert SparseIndex(OFFSET_ENTRY, 1).last(maps, path) == (number, number)
+        assert len(maps._maps) <= 5
+    assert len(live) == 30
 
 
 def test_an_index_that_grew_is_mapped_anew(tmp_path):
