@@ -168,7 +168,7 @@ class Journal:
         if self._filling or self._failed or self.files_total >= self.files_wanted:
             return
         self._filling = True
-        self.executor.submit("fill", self.fill_steps(self._new_path(), self.file_bytes), self._filled)
+        self.executor.submit("fill", self.fill_steps(self.file_bytes), self._filled)
 
     def _keep_steps(self, ring_file: RingFile) -> Steps[None]:
         self.vfs.rename(ring_file.path, ring_file.path + ".kept")
@@ -356,11 +356,12 @@ class Journal:
             self._free.append(file)
         return None
 
-    def fill_steps(self, path: str, size: int) -> Steps[RingFile]:
+    def fill_steps(self, size: int) -> Steps[RingFile]:
         """Make one file of the ring: zeros, synced, its name durable before anybody relies on it.
 
         It has its name only when it is whole: after a failed sync the page cache may show a length that the disk doesn't have.
         """
+        path = self._new_path()
         temporary = path + ".tmp"
         self.vfs.unlink(temporary)
         file = self.vfs.open(temporary, create=True)
@@ -404,7 +405,7 @@ class Journal:
         self._full = deque(sorted(self._full, key=lambda ring_file: ring_file.last_sequence))
         if not self._free:
             first = min(FIRST_FILE_BYTES, self.file_bytes)
-            made = yield from self.fill_steps(self._new_path(), first)
+            made = yield from self.fill_steps(first)
             self._free.append(made)
         yield
         yield from self._begin_generation(next_sequence, oldest_generation)

@@ -132,6 +132,7 @@ class Truncations:
         def done(states: ProducerStates | None, error: BaseException | None) -> None:
             if error is not None:
                 directory.fail(error)
+                directory.checkpointer.release()
                 return
             for job in jobs:
                 directory.written(job)
@@ -139,7 +140,8 @@ class Truncations:
                 log.producers = states
             directory.mark_dirty(log)
             directory.checkpointer.release()
-            self._go_on(log)
+            if log in self._active:
+                self._go_on(log)
 
         directory.executor.submit("writer", self._cut_steps(log, segment, removed, jobs, scan), done)
 
@@ -178,7 +180,7 @@ class Truncations:
         end = log.end_offset
 
         def announced(item: JournalItem) -> None:
-            if not item.error:
+            if not item.error and log in self._active:
                 self._end(log, ErrorCode.NONE)
 
         self._directory.enqueue(
