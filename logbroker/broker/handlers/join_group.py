@@ -25,7 +25,6 @@ from logbroker.broker.context import RequestContext
 from logbroker.groups.service import HasGroups
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
 
-
 PROTOCOL_MAY_BE_NULL_FROM: Final = 7
 
 
