@@ -140,7 +140,8 @@ class Rebuild:
                 if actual < size:
                     raise CorruptionError(segment.path, actual, f"the file ends {size - actual} bytes early")
                 segment.created_ms = vfs.modified_ms(segment.path)
-            self._load_indexes(segment, plan.reach[base], sealed=base != last)
+            # What is replayed is noted again: of the entries only those count that the point knows.
+            self._load_indexes(segment, min(plan.reach[base], plan.covered), sealed=base != last)
             segment.sealed = base != last
             self._segments[base] = segment
             yield
@@ -207,6 +208,8 @@ class Rebuild:
             segment = self._segments[base] = Segment(
                 self.path, base, created_ms=self._directory.clock.wall_ms()
             )
+            # An earlier life may have left index files here, longer than what will be written.
+            segment.index.trim = segment.time_index.trim = True
         size = header.length + LOG_OVERHEAD
         if position >= segment.size:
             segment.note(header, header.base_offset, position, size, self._config.index_interval_bytes)
