@@ -261,6 +261,9 @@ class Rebuild:
         """Everything up to `entry` was synced in the segments: walk there from where the point ended."""
         if entry.next_offset <= self._plan.start:  # nobody sees any of it, and some files may be gone already
             self._end = max(self._end, entry.next_offset)
+            segment = self._segments.get(entry.segment_base)
+            if segment is not None:  # what comes next lies behind it
+                segment.size = segment.written = max(segment.size, entry.position)
             return
         base, position = self._resume_at()
         while self._end < entry.next_offset:
