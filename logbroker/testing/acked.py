@@ -38,7 +38,7 @@ from logbroker.wire.messages.offset_fetch import (
 )
 
 VIOLATIONS_MAX: Final = 50
-"""A check gives up after so many: the first ones tell the story."""
+"""A check reports no more than so many: the first ones tell the story."""
 READ_BYTES: Final = 8 << 20
 _FILLER: Final = bytes(range(33, 127)) * 16
 
@@ -182,9 +182,8 @@ class _Check:
         self.verdict = Verdict()
 
     def wrong(self, what: str) -> None:
-        self.verdict.violations.append(what)
-        if len(self.verdict.violations) >= VIOLATIONS_MAX:
-            raise AssertionError("too many violations:\n" + "\n".join(self.verdict.violations))
+        if len(self.verdict.violations) < VIOLATIONS_MAX:
+            self.verdict.violations.append(what)
 
     def topics(self, client: WireClient) -> None:
         response = client.call(ApiKey.METADATA, MetadataRequest(topics=None))
