@@ -114,11 +114,7 @@ class Checkpointer:
             self._locked = True
             self._exclusive.popleft()()
         elif self._wanted:
-            self.start(clean=self._closing)
-
-    @property
-    def _closing(self) -> bool:
-        return self._directory.closing
+            self.start()
 
     def close(self) -> None:
         """Nothing is under way any more: publish a last checkpoint, marked clean, then tell the directory."""

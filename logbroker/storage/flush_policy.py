@@ -4,7 +4,7 @@ A page-cache topic isn't journaled: its batches are written to the segment, ackn
 much time. So recovery must know which batches behind the journaled end may have been acknowledged. It is told:
 
     to the page cache      appends are held, everything is written and the files end durably where the log does, a PAGE_CACHE entry
-                           in the journal says so, what was held goes on by the new route. (A new topic has no files: the entry will do.)
+                           in the journal says so, what was held goes on by the new route. (For a log made in this life the entry will do.)
     to durable before ack  appends are held, everything is written and synced, a FLUSHED entry says up to where, what was
                            held goes on by the new route. What the sync covered is acknowledged without being journaled.
 
@@ -55,7 +55,7 @@ class FlushPolicy:
             self._changing.discard(log)
         elif log.page_cache:
             self._flush(log, self._leave)
-        elif log.created:
+        elif not log.fresh:
             self._flush(log, self._enter)
         else:
             self._directory.enqueue(_mark(log, PAGE_CACHE, lambda item: self._entered(log, item)))
@@ -208,8 +208,9 @@ def _end_steps(directory: LogDirectory, log: Log, path: str, position: int) -> S
         yield
         file.datasync()
         yield
-    directory.vfs.sync_dir(log.path)
-    yield
+    if directory.vfs.exists(log.path):
+        directory.vfs.sync_dir(log.path)
+        yield
 
 
 def _mark(log: Log, kind: int, on_done: Callable[[JournalItem], None]) -> JournalItem:

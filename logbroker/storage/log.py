@@ -51,6 +51,7 @@ class Log:
         "durable_segment",
         "end_offset",
         "epochs",
+        "fresh",
         "held",
         "host",
         "index",
@@ -119,6 +120,8 @@ class Log:
         self.truncating = False
         """The end is being cut off: nothing may be appended."""
         self.deleted = False
+        self.fresh = False
+        """Made in this life: nothing that an earlier one left can lie in its files."""
         self.created = False
         """Whether the partition's directory exists (its name may not be durable yet)."""
         self.refused = ""

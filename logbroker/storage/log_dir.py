@@ -266,6 +266,7 @@ class LogDirectory:
         """A new, empty partition; its folder is made in the background (its existence is the metadata's to decide)."""
         path = f"{self.path}/{partition.topic}-{partition.partition}"
         log = Log(self, path, *partition)
+        log.fresh = True
         self.logs[(log.topic_id_bytes, log.index)] = log
         if self.offline_reason is not None:
             log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
