@@ -58,6 +58,9 @@ class SimDisk:
         self.capacity_bytes = UNLIMITED_BYTES
         self.disabled_fences: frozenset[str] = frozenset()
         self.labels: set[str] = set()
+        self.fail_writeback_of = ""
+        """Part of the path of files of which the kernel fails to write one back, behind `fail_writeback_after` writes to them."""
+        self.fail_writeback_after = -1
         self.cached_bytes: Callable[[int], int | None] | None = None
         """How many of the bytes asked for are in the cache, None if not even one; unset: all of them."""
         self._mounts: dict[int, int] = {}
@@ -85,6 +88,8 @@ class SimDisk:
         other.disabled_fences = self.disabled_fences
         other.labels = self.labels
         other.cached_bytes = self.cached_bytes
+        other.fail_writeback_of = ""
+        other.fail_writeback_after = -1
         other._mounts = self._mounts
         other._start(platter, self._last_inode, decision)
         return other
@@ -236,6 +241,10 @@ class SimDisk:
             node.size = end
         node.modified_ms = self.now_ms()
         self.trace.operations.append(Operation("write", path, inode, tuple(pages), grown, node.modified_ms))
+        if self.fail_writeback_after >= 0 and self.fail_writeback_of in path:
+            self.fail_writeback_after -= 1
+            if self.fail_writeback_after < 0:
+                self._lose_file(inode, path)
 
     def resize(self, inode: int, path: str, size: int) -> None:
         """Truncate or extend; cutting inside a page dirties that page too."""

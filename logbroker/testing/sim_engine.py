@@ -10,6 +10,7 @@ given twice) is noted in `complaints`.
 
 from __future__ import annotations
 
+import functools
 import random
 import uuid
 from collections import Counter
@@ -208,7 +209,11 @@ class SimEngine:
             self.model.logs[key].promise_deletion()
             log = self.log(key)
             if log is not None:
-                self.directory_of(key).delete_log(log)
+                self.directory_of(key).delete_log(log, functools.partial(self._gone, key))
+
+    def _gone(self, key: Key) -> None:
+        if not self.offline:
+            self.world.gone.append((self.world.now(), key))
 
     def configure_topic(self, name: str, config: Any) -> None:
         """Change a topic's configuration, first in the metadata, then here."""
@@ -361,6 +366,7 @@ class SimEngine:
     def found(self) -> dict[LogKey, RecoveredLog]:
         """Everything that the recovered directories serve."""
         found: dict[LogKey, RecoveredLog] = {}
+        self._look_for_ghosts()
         for topic in self.world.topics.values():
             for index in range(topic.partitions):
                 key = (topic.topic_id, index)
@@ -375,6 +381,17 @@ class SimEngine:
                 else:
                     found[key] = self._read_all(key, log)
         return found
+
+    def _look_for_ghosts(self) -> None:
+        """Folders of partitions that were deleted to the end."""
+        for number, directory in enumerate(self.directories):
+            names = self.disk.listdir(directory.path)
+            for _, (topic_id, index) in self.world.gone:
+                ghosts = [name for name in names if f".{topic_id.hex}-{index}" in name]
+                if ghosts and number not in self.errors:
+                    self.complaints.append(
+                        f"{directory.path}/{ghosts[0]}: came back after its deletion had ended"
+                    )
 
     def _read_all(self, key: Key, log: Log) -> RecoveredLog:
         reader = self._reader(key)

@@ -121,7 +121,7 @@ class Story:
                 workload = Workload(engine, rng)
         if (rng.random() < 0.3 or disk.faults) and not engine.offline:
             engine.settle()
-            if engine.offline:
+            if engine.reason:
                 story.failures.append(engine.reason)
         story.end(engine)
         return story

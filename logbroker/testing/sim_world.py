@@ -48,6 +48,8 @@ class World:
     ) -> None:
         self.now = now
         self._history: list[tuple[int, dict[str, Topic], int]] = [(0, topics or {}, serial)]
+        self.gone: list[tuple[int, tuple[uuid.UUID, int]]] = []
+        """Partitions that were deleted to the end, folder and all, and since when."""
 
     @property
     def topics(self) -> dict[str, Topic]:
@@ -78,7 +80,9 @@ class World:
             (topics, serial) for made, topics, serial in reversed(self._history) if made <= at
         )
         # Ids given out after `at` were seen by nobody, but the model of the run knows them: never use one twice.
-        return World(now, topics, max(serial, self._history[-1][2]) + 1000)
+        other = World(now, topics, max(serial, self._history[-1][2]) + 1000)
+        other.gone = [(0, key) for made, key in self.gone if made <= at]
+        return other
 
     def known(self, directory: int, directories: int) -> list[KnownPartition]:
         """The partitions that lie in one of so many directories."""
