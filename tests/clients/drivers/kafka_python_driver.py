@@ -12,6 +12,8 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from lines import headers_of, record, serve, unpack
 
 TIMEOUT_S = 30.0
+# A poll that ends while the group is being joined can leave this client waiting for ever, whichever broker it talks to.
+POLL_MIN_MS = 1000
 
 
 class KafkaPython:
@@ -193,7 +195,11 @@ class KafkaPython:
 
     def poll(self, member: str, timeout_ms: int) -> dict[str, Any]:
         consumer = self.members[member]
-        read = [_record(each) for some in consumer.poll(timeout_ms=timeout_ms).values() for each in some]
+        read = [
+            _record(each)
+            for some in consumer.poll(timeout_ms=max(timeout_ms, POLL_MIN_MS)).values()
+            for each in some
+        ]
         return {"records": read, "assigned": sorted(each.partition for each in consumer.assignment())}
 
     def commit(self, member: str) -> None:
