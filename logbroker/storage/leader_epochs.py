@@ -8,6 +8,11 @@ directory's checkpoint and in the batches themselves.
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import Final
+
+EPOCH_FILE: Final = "leader-epoch-checkpoint"
+NOT_SHOWN: Final = -2
+"""Below every epoch, and below -1, which stands for none."""
 
 
 class LeaderEpochs:

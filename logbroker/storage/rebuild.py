@@ -29,11 +29,11 @@ from logbroker.storage.checkpoint_file import Point
 from logbroker.storage.executor import Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, Entry
-from logbroker.storage.leader_epochs import LeaderEpochs
+from logbroker.storage.leader_epochs import EPOCH_FILE, NOT_SHOWN, LeaderEpochs
 from logbroker.storage.log import Log
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.replay import Plan
-from logbroker.storage.segment import SUFFIXES, Segment, file_name, list_bases
+from logbroker.storage.segment import SNAPSHOT_SUFFIX, SUFFIXES, Segment, file_name, list_bases
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
@@ -155,6 +155,11 @@ class Rebuild:
             size = vfs.file_size(path) if segment.size and vfs.exists(path) else 0
             index.file_entries = size // width
             index.trim = size % width != 0
+            if self._unclean and not sealed:  # its pages are synced when it is sealed: some may be missing
+                data = self._directory.pool.get(path).pread(size, 0) if size else b""
+                rising = rising_entries(data, width)
+                index.trim = index.trim or rising < index.file_entries
+                index.file_entries = rising
         if not sealed:  # entries above the end were never vouched for
             limit, maps = reach - segment.base_offset, self._directory.maps
             segment.index.truncate(limit, maps, segment.index_path)
@@ -370,7 +375,7 @@ class Rebuild:
         for name in vfs.listdir(self.path):
             stem, _, suffix = name.partition(".")
             orphan = f".{suffix}" in SUFFIXES and stem.isdecimal() and int(stem) not in self._segments
-            if orphan or name.endswith((".deleted", ".tmp")):
+            if orphan or name.endswith((".deleted", ".tmp")) or self._is_empty_view(name):
                 vfs.unlink(f"{self.path}/{name}")
                 removed = True
         if removed:
@@ -386,6 +391,15 @@ class Rebuild:
                 yield
                 file.datasync()
                 yield
+
+    def _is_empty_view(self, name: str) -> bool:
+        """Whether it is a file for Kafka's tools, never synced, whose bytes a power cut took."""
+        if not self._unclean or not (name == EPOCH_FILE or name.endswith(SNAPSHOT_SUFFIX)):
+            return False
+        empty = self._directory.vfs.file_size(f"{self.path}/{name}") == 0
+        if empty and name == EPOCH_FILE:
+            self._epochs.shown = NOT_SHOWN
+        return empty
 
     def _finish(self, *, exists: bool) -> Log:
         segments = [self._segments[base] for base in sorted(self._segments)]
@@ -423,6 +437,16 @@ class Rebuild:
             raise CorruptionError(segment.path, 0, str(error)) from error
         segment.first_timestamp = header.max_timestamp
         segment.roll_after = header.max_timestamp if header.max_timestamp >= 0 else segment.created_ms
+
+
+def rising_entries(data: Buffer, width: int) -> int:
+    """How many entries at the front of an index file are in order, each above the one before."""
+    whole = bytes(data)
+    entries = [whole[at : at + width] for at in range(0, len(whole) // width * width, width)]
+    # Big-endian and never negative, so their bytes are in the order of their numbers; sorting what is sorted is quick.
+    if entries == sorted(set(entries)):
+        return len(entries)
+    return next(at for at in range(1, len(entries)) if entries[at] <= entries[at - 1])
 
 
 def scan_producers(pool: FilePool, segments: list[tuple[int, str, int]]) -> Steps[ProducerStates]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from storage.support import Engine, batch
+from storage.support import NOW, Engine, batch
 
 from logbroker.storage.verify import verify_directory
 
@@ -33,3 +33,29 @@ def test_a_kill_between_the_files_and_the_checkpoint(tmp_path, steps, known):
     appended(engine, engine.log(), 5)
     engine.close()
     assert verify_directory(engine.path) == []
+
+
+def test_what_a_power_cut_took_of_files_that_are_never_synced(tmp_path):
+    engine = Engine(tmp_path / "log")
+    engine.open()
+    log = engine.create(segment_bytes=6000, **OPTIONS)
+    for number in range(40):
+        engine.append(log, batch(200, at=NOW + number, producer_id=5, producer_epoch=0, base_sequence=number))
+        engine.run()
+    engine.checkpoint()
+    engine.tick(1000)
+    folder = tmp_path / "log" / "t-0"
+    active = max(path.stem for path in folder.glob("*.log"))
+    for suffix in ("index", "timeindex"):
+        with (folder / f"{active}.{suffix}").open("r+b") as file:
+            file.seek(-24, 2)
+            file.write(bytes(24))
+    emptied = [folder / "leader-epoch-checkpoint", *folder.glob("*.snapshot")]
+    assert len(emptied) >= 2
+    for path in emptied:
+        path.write_bytes(b"")
+    engine.reopen(cleanly=False)
+    appended(engine, engine.log(), 5)
+    engine.close()
+    assert verify_directory(engine.path) == []
+    assert (folder / "leader-epoch-checkpoint").read_text().startswith("0\n1\n")
