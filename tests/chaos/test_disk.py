@@ -30,6 +30,7 @@ DISK_BYTES = 192 << 20
 SETTINGS = {**small_ring(1 << 20, log_checkpoint_interval_ms=200), "log.disk.reserve.bytes": "8388608"}
 WHEN_A_DISK_FAILS = {
     ErrorCode.KAFKA_STORAGE_ERROR,
+    ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,  # behind a batch that was refused
     ErrorCode.COORDINATOR_NOT_AVAILABLE,
     ErrorCode.NOT_COORDINATOR,
     ErrorCode.UNKNOWN_SERVER_ERROR,

@@ -27,10 +27,11 @@ pytestmark = [
 ]
 
 DISK_BYTES = 512 << 20
-CUTS_PER_DISK = 6
+CUTS_PER_DISK = 4
 RESERVE = {"log.disk.reserve.bytes": "16777216"}
 DISK_IS_GONE = {
     ErrorCode.KAFKA_STORAGE_ERROR,
+    ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,  # behind a batch that was refused
     ErrorCode.COORDINATOR_NOT_AVAILABLE,
     ErrorCode.UNKNOWN_SERVER_ERROR,
 }
