@@ -35,7 +35,8 @@ def test_a_kill_between_the_files_and_the_checkpoint(tmp_path, steps, known):
     assert verify_directory(engine.path) == []
 
 
-def test_what_a_power_cut_took_of_files_that_are_never_synced(tmp_path):
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_power_cut_took_of_files_that_are_never_synced(tmp_path, whole):
     engine = Engine(tmp_path / "log")
     engine.open()
     log = engine.create(segment_bytes=6000, **OPTIONS)
@@ -48,8 +49,9 @@ def test_what_a_power_cut_took_of_files_that_are_never_synced(tmp_path):
     active = max(path.stem for path in folder.glob("*.log"))
     for suffix in ("index", "timeindex"):
         with (folder / f"{active}.{suffix}").open("r+b") as file:
-            file.seek(-24, 2)
-            file.write(bytes(24))
+            lost = file.seek(0, 2) if whole else 24
+            file.seek(-lost, 2)
+            file.write(bytes(lost))
     emptied = [folder / "leader-epoch-checkpoint", *folder.glob("*.snapshot")]
     assert len(emptied) >= 2
     for path in emptied:
