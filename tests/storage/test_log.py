@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -11,7 +12,7 @@ from storage.support import NOW, Engine, batch, sealed
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
-from logbroker.records.batch import iter_batches, parse_header
+from logbroker.records.batch import Codec, iter_batches, parse_header
 from logbroker.storage.retention import retained_start
 
 HOUR_MS = 3_600_000
@@ -471,3 +472,24 @@ def test_a_batch_with_no_timestamp(engine):
     engine.run()
     assert log.end_offset == 12
     assert log.find_timestamp(0, engine.directory.reader()) is None
+
+
+def test_a_segment_holds_no_more_offsets_than_its_indexes_can_say(engine):
+    """A compressed batch may claim two thousand million records; only who unpacks it can tell."""
+    log = engine.create(index_interval_bytes=0)
+    most = 2**31 - 1
+    claims = sealed(batch(b"x", codec=Codec.ZSTD), record_count=most, last_offset_delta=most - 1)
+    for _ in range(5):
+        engine.append(log, claims)
+    small = engine.append(log, batch(b"small"))
+    engine.run()
+    assert log.end_offset == 5 * most + 1
+    assert all(
+        following - base <= 2**31
+        for base, following in itertools.pairwise(
+            [*(segment.base_offset for segment in log.segments), log.end_offset]
+        )
+    )
+    engine.checkpoint()
+    engine.reopen()
+    assert engine.values_once(engine.log(), small.base_offset) == {small.base_offset: b"small"}

@@ -123,20 +123,20 @@ def test_an_unreadable_list_of_generations_refuses_the_directory(tmp_path, conte
         engine.open()
 
 
-def test_a_fill_that_a_crash_cut_short_is_thrown_away(tmp_path):
+def test_a_fill_that_a_crash_cut_short_is_begun_anew(tmp_path):
     engine = Engine(tmp_path)
     engine.open()
     values = engine.fill(engine.create(), 3)
     engine.kill()
-    for name, size in (("00000020.ring", 0), ("00000021.ring", 5000)):
-        with open(f"{engine.path}/journal/{name}", "wb") as file:
-            file.write(bytes(size))
+    last = ring_files(engine)[-1]
+    os.rename(last, f"{last}.tmp")  # as if the crash had come before its name
+    os.truncate(f"{last}.tmp", 5000)
     engine.open()
     assert list(engine.values(engine.log()).values()) == values
-    assert not os.path.exists(f"{engine.path}/journal/00000020.ring")
-    assert not os.path.exists(f"{engine.path}/journal/00000021.ring")
     assert engine.directory.journal.files_total == SMALL["journal_files"]
+    assert {os.path.getsize(path) for path in ring_files(engine)} == {SMALL["journal_file_bytes"]}
     engine.close()
+    assert not [name for name in os.listdir(f"{engine.path}/journal") if name.endswith(".tmp")]
 
 
 def test_a_batch_larger_than_a_ring_file_goes_direct(tmp_path):

@@ -16,7 +16,8 @@ from logbroker.storage.append import JournalItem
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.index import MapCache
 from logbroker.storage.journal_format import BATCH
-from logbroker.storage.segment import Reader, Segment, list_bases
+from logbroker.storage.segment import Reader, Segment
+from logbroker.storage.segment_files import list_bases
 from logbroker.storage.verify import verify_directory
 
 BASE = 1000

@@ -1,0 +1,299 @@
+"""Directories whose files somebody, or a dying disk, has scribbled in; and what may come of that.
+
+A template directory is written once for each `State`; each case is a copy in which one or a few files are mutated, by a seed. Opening it
+must end, soon, in one of these:
+
+    refused directory   CorruptionError that names a file
+    refused partition   its requests get KAFKA_STORAGE_ERROR and the reason; the others are served
+    served              every batch with a good CRC is the one that was appended there; where one isn't (base offset and
+                        leader epoch stand outside the CRC, as in Kafka) `verify` says so
+
+and more strictly by what was mutated: indexes, snapshots and texts cost nothing at all, a segment never costs another
+partition anything, and what the checkpoint covers is never cut.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from storage.support import NOW, Engine, batch
+
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, CorruptionError, InvalidBatchError
+from logbroker.records.batch import check_crc, iter_batches, parse_header
+from logbroker.records.iterator import decode_records
+from logbroker.storage.verify import verify
+from logbroker.testing.sim_disk import SimDisk
+
+PATH = "/data"
+PARTITIONS = 3
+HARMLESS = (".index", ".timeindex", ".snapshot", "leader-epoch-checkpoint", ".deleted")
+"""Files that are for lookups, tools and people: whatever is in them, every record is served."""
+JOURNAL = (".ring", "generations")
+
+
+@dataclass
+class Template:
+    """A directory, and what was appended to it."""
+
+    disk: SimDisk
+    known: dict
+    files: list[str]
+    values: list[dict[int, bytes]] = field(default_factory=list)
+    """By partition: offset -> value of everything acknowledged."""
+    times: list[dict[int, int]] = field(default_factory=list)
+    checkpointed: list[int] = field(default_factory=list)
+    """End offset of each partition in the last checkpoint."""
+
+
+def template(*, cleanly, seed=0):
+    """Partitions with several segments, written by both routes, with and without the page cache, before and behind a checkpoint."""
+    rng = random.Random(seed)
+    disk = SimDisk([PATH])
+    engine = Engine(
+        PATH, vfs=disk, seed=seed, journal_file_bytes=32 << 10, journal_files=3, direct_sync_bytes=2500
+    )
+    engine.open()
+    made = Template(disk, {}, [])
+    sequences = [0] * PARTITIONS
+    for index in range(PARTITIONS):
+        engine.create(
+            index=index,
+            internal_segment_bytes=2500,
+            index_interval_bytes=200,
+            flush_messages=7 if index == 2 else 1,
+        )
+        made.values.append({})
+        made.times.append({})
+
+    def append(index):
+        contents = [rng.randbytes(rng.choice([5, 60, 300])) for _ in range(rng.randint(1, 3))]
+        if rng.random() < 0.1:
+            contents = [rng.randbytes(2600)]
+        at = NOW + 10 * len(made.times[index]) + rng.choice([0, 0, 100_000])
+        item = engine.append(
+            engine.log(index=index),
+            batch(*contents, at=at, producer_id=7, producer_epoch=0, base_sequence=sequences[index]),
+            epoch=len(made.times[index]) // 20,
+        )
+        sequences[index] += len(contents)
+        for offset, content in enumerate(contents, item.base_offset):
+            made.values[index][offset] = content
+            made.times[index][offset] = at
+
+    for number in range(70):
+        append(rng.randrange(PARTITIONS))
+        engine.run()
+        if number == 45:
+            engine.checkpoint()
+            engine.log(index=0).delete_records(9, lambda _: None)
+            engine.run()
+            engine.tick(1000)
+    made.known = engine.known
+    made.values[0] = {offset: value for offset, value in made.values[0].items() if offset >= 9}
+    if cleanly:
+        engine.close()
+    points = {point.partition: point for point in _checkpoint(disk).points}
+    made.checkpointed = [points[index].end_offset if index in points else 0 for index in range(PARTITIONS)]
+    made.files = sorted(_files(disk, PATH))
+    return made
+
+
+def _checkpoint(disk):
+    from logbroker.storage import checkpoint_file
+
+    return checkpoint_file.read(disk, PATH)
+
+
+def _files(disk, folder):
+    for name in disk.listdir(folder):
+        path = f"{folder}/{name}"
+        try:
+            disk.listdir(path)
+        except NotADirectoryError:
+            yield path
+        else:
+            yield from _files(disk, path)
+
+
+INTERESTING = (0, 1, -1, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63), 0x7F, 0x80, 0xFFFF)
+
+
+def mutate(disk, path, rng, donor):
+    """Change one file somehow; returns what was done, in a word."""
+    file = disk.open(path)
+    size = file.size()
+    what = rng.choice(
+        ["flip", "flip", "flip", "noise", "zeros", "number", "number", "cut", "grow", "swap", "copy", "gone"]
+    )
+    if size == 0 and what not in ("grow", "gone"):
+        what = "grow"
+    at = rng.randrange(size) if size else 0
+    span = min(rng.choice([1, 4, 8, 61, 512, 4096]), size - at) if size else 0
+    if what == "flip":
+        for _ in range(rng.choice([1, 1, 1, 2, 8])):
+            at = rng.randrange(size)
+            file.pwritev([bytes([file.pread(1, at)[0] ^ (1 << rng.randrange(8))])], at)
+    elif what == "noise":
+        file.pwritev([rng.randbytes(span)], at)
+    elif what == "zeros":
+        file.pwritev([bytes(span)], at)
+    elif what == "number":
+        width = rng.choice([2, 4, 8])
+        value = rng.choice(INTERESTING) & (2 ** (8 * width) - 1)
+        file.pwritev([value.to_bytes(width, rng.choice(["big", "little"]))], at)
+    elif what == "cut":
+        file.truncate(rng.choice([0, at, max(size - 1, 0)]))
+    elif what == "grow":
+        file.pwritev([rng.choice([rng.randbytes(100), bytes(5000), file.pread(min(size, 600), 0)])], size)
+    elif what == "swap":
+        other = rng.randrange(size)
+        one, two = file.pread(span, at), file.pread(span, other)
+        file.pwritev([two], at)
+        file.pwritev([one], other)
+    elif what == "copy":
+        source = disk.open(donor)
+        start = rng.randrange(max(source.size(), 1))
+        file.pwritev([source.pread(span or 100, start)], at)
+    else:
+        disk.unlink(path)
+    file.close()
+    return what
+
+
+class Case:
+    """One mutated copy, by its seed."""
+
+    def __init__(self, made, seed):
+        self.made = made
+        self.seed = seed
+        rng = random.Random(seed)
+        self.disk = made.disk.kill(made.disk.operations)
+        self.touched = []
+        groups = [
+            [path for path in made.files if path.endswith(".log")],
+            [path for path in made.files if path.endswith((".index", ".timeindex"))],
+            [path for path in made.files if path.endswith(".ring")],
+            [
+                path
+                for path in made.files
+                if path.endswith(("checkpoint", "generations", ".snapshot", ".metadata"))
+            ],
+        ]
+        for _ in range(rng.choice([1, 1, 1, 2, 4])):
+            path = rng.choice(rng.choice([group for group in groups if group]))
+            if self.disk.exists(path):
+                donor = rng.choice([other for other in made.files if self.disk.exists(other)])
+                self.touched.append((path, mutate(self.disk, path, rng, donor)))
+        self.outcome = ""
+        self.served = [False] * PARTITIONS
+
+    def __str__(self):
+        return f"seed {self.seed}: {self.touched}"
+
+    def run(self):
+        """Open it, use it, and judge what came of it. Raises AssertionError."""
+        # Before the start, as a start repairs: what the tool for that finds.
+        self.findings = verify(PATH, vfs=self.disk.kill(self.disk.operations)).problems
+        engine = Engine(PATH, vfs=self.disk, seed=self.seed, journal_file_bytes=32 << 10, journal_files=3)
+        engine.known = dict(self.made.known)
+        refusal = self.open(engine)
+        if refusal is not None:
+            self.outcome = "directory refused"
+            assert PATH in refusal or "journal" in refusal, refusal
+            assert not self.only(HARMLESS), refusal
+            assert self.findings, f"verify has nothing to say about {refusal}"
+            return
+        for index in range(PARTITIONS):
+            self.judge(engine, index)
+        self.outcome = "served" if all(self.served) else "partition refused"
+        self.use(engine)
+
+    def open(self, engine):
+        """What refuses the directory, or None."""
+        try:
+            engine.open()
+        except CorruptionError as error:
+            return str(error)
+        return None
+
+    def only(self, suffixes):
+        """Whether nothing else was touched than files of these names."""
+        return all(path.endswith(suffixes) for path, _ in self.touched)
+
+    def mine(self, index):
+        """Whether anything was touched that has to do with this partition: its own files or the directory's."""
+        return any(f"/t-{index}/" in path or "/t-" not in path for path, _ in self.touched)
+
+    def judge(self, engine, index):
+        log = engine.log(index=index)
+        values = self.made.values[index]
+        if log.refusal is not None:
+            assert log.refusal.code == ErrorCode.KAFKA_STORAGE_ERROR
+            assert log.refused
+            assert PATH in log.refused or "journal" in log.refused, log.refused
+            assert self.mine(index), log.refused
+            assert not self.only(HARMLESS), log.refused
+            return
+        self.served[index] = True
+        end = max(values, default=-1) + 1
+        if self.only(HARMLESS) or not self.mine(index):
+            assert log.end_offset == end
+            assert log.start_offset == min(values, default=0)
+        elif not any(path.endswith(JOURNAL) for path, _ in self.touched) and not log.page_cache:
+            assert log.end_offset == end
+        assert log.end_offset >= self.made.checkpointed[index]
+        found, clear = self.read_all(engine, log)
+        strict = self.only(HARMLESS) or not self.mine(index)
+        if strict:
+            assert clear == []
+            assert found == values
+            self.look_up(engine, log, index)
+        elif any(values.get(offset) != value for offset, value in found.items()):
+            assert self.findings, "records that were never appended there, and verify has nothing to say"
+
+    def read_all(self, engine, log):
+        """What a client with CRC checks sees, and the errors it meets on the way; past each it seeks, offset by offset."""
+        found, errors = {}, []
+        offset = log.start_offset
+        reader = engine.directory.reader()
+        while offset < log.durable_end and len(errors) < 10:
+            try:
+                data = b"".join(log.read(offset, 1 << 20, reader))
+                following = offset
+                for position, header in iter_batches(data):
+                    whole = data[position : position + header.size_bytes]
+                    following = max(following, header.next_offset)
+                    check_crc(whole, parse_header(whole))
+                    for record in decode_records(whole):
+                        if record.offset >= log.start_offset:
+                            found[record.offset] = bytes(record.value or b"")
+            except (CorruptionError, InvalidBatchError, BrokerError) as error:
+                errors.append(str(error))
+                following = max(following if "following" in locals() else offset, offset) + 1
+            offset = max(following, offset + 1)
+        return found, errors
+
+    def look_up(self, engine, log, index):
+        reader = engine.directory.reader()
+        times = self.made.times[index]
+        rng = random.Random(self.seed)
+        for offset in rng.sample(sorted(self.made.values[index]), min(4, len(self.made.values[index]))):
+            assert engine.values_once(log, offset, max_bytes=1)[offset] == self.made.values[index][offset]
+            wanted = next(o for o in sorted(times) if o >= log.start_offset and times[o] >= times[offset])
+            header, _ = log.find_timestamp(times[offset], reader)
+            assert header.base_offset <= wanted < header.next_offset
+        latest = max(times[offset] for offset in self.made.values[index])
+        assert log.max_timestamp_batch(reader)[0].max_timestamp == latest
+
+    def use(self, engine):
+        """Appends, checkpoints, ticks and a stop: damage at rest takes no directory offline."""
+        items = [engine.append(engine.log(index=index)) for index in range(PARTITIONS) if self.served[index]]
+        engine.tick()
+        engine.checkpoint()
+        engine.tick()
+        assert engine.directory.offline_reason is None, engine.directory.offline_reason
+        assert all(item.error == ErrorCode.NONE and item.waiter for item in items)
+        engine.close()
+        assert engine.directory.offline_reason is None
