@@ -53,6 +53,7 @@ class _Capture:
         "lanes_left",
         "logs",
         "points",
+        "sealed",
         "sequence",
         "started",
         "syncs",
@@ -67,6 +68,7 @@ class _Capture:
         self.jobs: list[WriteJob] = []
         self.folders: list[Log] = []
         self.syncs: list[tuple[Segment, int]] = []
+        self.sealed: list[Segment] = []
         self.lanes_left = 0
         self.error: BaseException | None = None
         self.started = time.perf_counter()
@@ -221,6 +223,11 @@ class Checkpointer:
                     capture.jobs.append(job)
                 if segment.synced < segment.size or (segment.size and not segment.name_durable):
                     capture.syncs.append((segment, segment.size))
+                elif segment.size and segment.sealed and not segment.indexes_durable:
+                    # Its batches were durable before it was sealed: what the seal wrote was not.
+                    capture.syncs.append((segment, segment.size))
+                if segment.sealed:
+                    capture.sealed.append(segment)
             self.points[(log.topic_id_bytes, log.index)] = (point_of(log), log.producers.capture())
         self.dirty = {}
         capture.points = self.points.copy()
@@ -336,6 +343,8 @@ class Checkpointer:
                 if segment.sealed:
                     segment.index.drop_memory()
                     segment.time_index.drop_memory()
+        for segment in capture.sealed:
+            segment.indexes_durable = True
         stats = directory.stats
         stats.checkpoints += 1
         stats.checkpoint_us.observe(int((time.perf_counter() - capture.started) * 1e6))

@@ -142,7 +142,7 @@ class Rebuild:
                 segment.created_ms = vfs.modified_ms(segment.path)
             # What is replayed is noted again: of the entries only those count that the point knows.
             self._load_indexes(segment, min(plan.reach[base], plan.covered), sealed=base != last)
-            segment.sealed = base != last
+            segment.sealed = segment.indexes_durable = base != last
             self._segments[base] = segment
             yield
 

@@ -99,6 +99,7 @@ class Segment:
         "index",
         "index_rebuilt",
         "indexed_timestamp",
+        "indexes_durable",
         "max_timestamp",
         "max_timestamp_offset",
         "name_durable",
@@ -137,6 +138,8 @@ class Segment:
         self.first_timestamp = -1
         self.created_ms = created_ms
         self.name_durable = size > 0
+        self.indexes_durable = False
+        """Whether a checkpoint has synced the indexes since the segment was sealed."""
         self.sealed = False
         self.damage: DamagedRanges = ()
         """Bytes that the scrubber found damaged; they aren't served."""
@@ -253,7 +256,10 @@ class Segment:
         self.tail = [item for item in self.tail if item.position < position]
         self.sealed = False
         relative = end_offset - self.base_offset
-        for index, path, field in ((self.index, self.index_path, 0), (self.time_index, self.time_index_path, 1)):
+        for index, path, field in (
+            (self.index, self.index_path, 0),
+            (self.time_index, self.time_index_path, 1),
+        ):
             try:
                 index.truncate(relative, maps, path, field=field)
             except FileNotFoundError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from storage.support import NOW, Engine, batch
 
 from logbroker.storage.verify import verify_directory
+from logbroker.storage.vfs import OsFile, OsVfs
 
 OPTIONS = {"index_interval_bytes": 100}
 
@@ -61,3 +64,36 @@ def test_what_a_power_cut_took_of_files_that_are_never_synced(tmp_path, whole):
     engine.close()
     assert verify_directory(engine.path) == []
     assert (folder / "leader-epoch-checkpoint").read_text().startswith("0\n1\n")
+
+
+def test_the_indexes_of_a_segment_that_was_durable_before_it_was_sealed_are_synced(tmp_path):
+    synced = []
+
+    class File(OsFile):
+        def datasync(self):
+            synced.append(self.path.rpartition("/")[2])
+            super().datasync()
+
+    class Watched(OsVfs):
+        def open(self, path, *, create=False):
+            file = super().open(path, create=create)
+            watched = File(path, os.dup(file._fd))
+            file.close()
+            return watched
+
+    (tmp_path / "log").mkdir()
+    engine = Engine(tmp_path / "log", vfs=Watched())
+    engine.open()
+    log = engine.create(**OPTIONS)
+    appended(engine, log, 10)
+    engine.checkpoint()
+    synced.clear()
+    log.roll()
+    appended(engine, log, 1)
+    engine.checkpoint()
+    assert {"00000000000000000000.index", "00000000000000000000.timeindex"} <= set(synced)
+    synced.clear()
+    appended(engine, log, 1)
+    engine.checkpoint()
+    assert "00000000000000000000.index" not in synced
+    engine.close()
