@@ -50,6 +50,11 @@ class CorruptionError(LogbrokerError):
         super().__init__(f"{path} at byte {position}: {what}")
         self.path = path
         self.position = position
+        self.what = what
+
+    def within(self, directory: str) -> CorruptionError:
+        """The same error, its path taken as relative to `directory`."""
+        return CorruptionError(f"{directory}/{self.path}", self.position, self.what)
 
 
 class ProtocolError(LogbrokerError):

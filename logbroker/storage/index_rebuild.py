@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from logbroker.base import logs
 from logbroker.records.batch import BatchHeader
 from logbroker.storage.executor import Steps
+from logbroker.storage.segment import MAX_RELATIVE_OFFSET
 from logbroker.storage.segment_check import BatchWalk
 from logbroker.storage.vfs import write_unsynced
 
@@ -45,6 +46,7 @@ class IndexBuilder:
         "_base_offset",
         "_bytes_since",
         "_interval_bytes",
+        "_last_relative",
         "_max_timestamp",
         "_max_timestamp_offset",
         "offsets",
@@ -55,18 +57,23 @@ class IndexBuilder:
         self._base_offset = base_offset
         self._interval_bytes = interval_bytes
         self._bytes_since = 0
+        self._last_relative = -1
         self._max_timestamp = -1
         self._max_timestamp_offset = base_offset
         self.offsets: array[int] = array("q")
         self.times: array[int] = array("q")
 
     def batch(self, position: int, header: BatchHeader) -> None:
-        """Hear of the next batch."""
+        """Hear of the next batch; one that can't be where it is gets no entry."""
+        relative = header.last_offset - self._base_offset
+        if not self._last_relative < relative <= MAX_RELATIVE_OFFSET:
+            return
+        self._last_relative = relative
         if header.max_timestamp > self._max_timestamp:
             self._max_timestamp = header.max_timestamp
             self._max_timestamp_offset = header.last_offset
         if self._bytes_since > self._interval_bytes:
-            self.offsets.extend((header.last_offset - self._base_offset, position))
+            self.offsets.extend((relative, position))
             self.note_time()
             self._bytes_since = 0
         self._bytes_since += header.size_bytes

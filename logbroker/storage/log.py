@@ -28,9 +28,8 @@ from logbroker.storage.journal_format import BATCH
 from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.log_host import LogHost
 from logbroker.storage.producer_state import DuplicateOf, ProducerStates
-from logbroker.storage.segment import Reader, Segment
+from logbroker.storage.segment import MAX_RELATIVE_OFFSET, Reader, Segment
 
-_MAX_RELATIVE_OFFSET = (1 << 31) - 1
 _DUPLICATE = 100
 """Kind of an item that waits for a batch which is already on its way; it is never written."""
 
@@ -188,8 +187,12 @@ class Log:
         stamp(buffer, base_offset, leader_epoch)
         size = header.length + LOG_OVERHEAD
         segment = self.segments[-1]
-        if segment.size + size > segment.roll_at or header.max_timestamp - segment.roll_after > self.roll_ms:
-            segment = self._maybe_roll(segment, size, header.max_timestamp)
+        if (
+            segment.size + size > segment.roll_at
+            or header.max_timestamp - segment.roll_after > self.roll_ms
+            or next_offset - segment.base_offset > MAX_RELATIVE_OFFSET
+        ):
+            segment = self._maybe_roll(segment, size, next_offset, header.max_timestamp)
         position = segment.size
         item = JournalItem(
             BATCH,
@@ -231,11 +234,12 @@ class Log:
             self.host.enqueue(item)  # answered in its turn, like any other
         return item
 
-    def _maybe_roll(self, segment: Segment, size: int, timestamp: int) -> Segment:
-        """Begin a new segment if the active one is full, or old by its records' own time."""
+    def _maybe_roll(self, segment: Segment, size: int, next_offset: int, timestamp: int) -> Segment:
+        """Begin a new segment if the active one is full, old by its records' own time, or out of offsets for its indexes."""
         if segment.size == 0:
             return segment
         full = segment.size + size > segment.roll_at
+        full = full or next_offset - segment.base_offset > MAX_RELATIVE_OFFSET
         old = timestamp - segment.roll_after > self.roll_ms
         return self.roll() if full or old else segment
 

@@ -46,7 +46,8 @@ from logbroker.storage.recovery import (
     RecoveryReport,
     recover_steps,
 )
-from logbroker.storage.segment import DELETED_SUFFIX, Reader, Segment, WriteJob
+from logbroker.storage.segment import Reader, Segment, WriteJob
+from logbroker.storage.segment_files import DELETED_SUFFIX
 from logbroker.storage.stats import StorageStats
 from logbroker.storage.truncation import Truncations
 from logbroker.storage.vfs import Vfs, read_whole, write_unsynced

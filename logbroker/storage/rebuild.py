@@ -33,7 +33,8 @@ from logbroker.storage.leader_epochs import EPOCH_FILE, NOT_SHOWN, LeaderEpochs
 from logbroker.storage.log import Log
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.replay import Plan
-from logbroker.storage.segment import SNAPSHOT_SUFFIX, SUFFIXES, Segment, file_name, list_bases
+from logbroker.storage.segment import Segment
+from logbroker.storage.segment_files import SNAPSHOT_SUFFIX, SUFFIXES, file_name, list_bases
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory

@@ -25,12 +25,13 @@ from logbroker.config.topic import TopicConfig
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Checkpoint, Point, encode_point
 from logbroker.storage.executor import Steps
+from logbroker.storage.journal import DIRECTORY as JOURNAL_DIRECTORY
 from logbroker.storage.journal import Generation, read_generations
 from logbroker.storage.journal_format import SYNCED, scan_heads
 from logbroker.storage.log import Log
 from logbroker.storage.rebuild import Rebuild
 from logbroker.storage.replay import Chain, PartitionKey, Plan, chain, plan
-from logbroker.storage.segment import LOG_SUFFIX
+from logbroker.storage.segment_files import LOG_SUFFIX
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
@@ -82,7 +83,11 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     rings, names = yield from _read_rings(directory)
     generations = read_generations(vfs, directory.journal.path)
     check_complete(directory.journal.path, checkpoint, rings, generations)
-    linked = chain(rings, checkpoint, generations)
+    try:
+        linked = chain(rings, checkpoint, generations)
+    except CorruptionError as error:
+        whole = error.path == JOURNAL_DIRECTORY
+        raise error.within(directory.path if whole else directory.journal.path) from None
     points = {(point.topic_id, point.partition): point for point in checkpoint.points}
     plans = plan(linked.commits, points)
     for key, reason in linked.refused.items():

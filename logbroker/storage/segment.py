@@ -36,35 +36,15 @@ from logbroker.storage.index import (
     SparseIndex,
 )
 from logbroker.storage.reader import Reader, WouldBlockError
-from logbroker.storage.vfs import Vfs
+from logbroker.storage.segment_files import INDEX_SUFFIX, LOG_SUFFIX, SUFFIXES, TIME_INDEX_SUFFIX
 
-__all__ = [
-    "DELETED_SUFFIX",
-    "INDEX_SUFFIX",
-    "LOG_SUFFIX",
-    "SNAPSHOT_SUFFIX",
-    "SUFFIXES",
-    "TIME_INDEX_SUFFIX",
-    "TXN_INDEX_SUFFIX",
-    "Reader",
-    "Segment",
-    "WouldBlockError",
-    "WriteJob",
-    "file_name",
-    "list_bases",
-]
+__all__ = ["MAX_RELATIVE_OFFSET", "Reader", "Segment", "WouldBlockError", "WriteJob"]
 
-LOG_SUFFIX = ".log"
-INDEX_SUFFIX = ".index"
-TIME_INDEX_SUFFIX = ".timeindex"
-TXN_INDEX_SUFFIX = ".txnindex"
-SNAPSHOT_SUFFIX = ".snapshot"
-DELETED_SUFFIX = ".deleted"
-SUFFIXES = (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
 _SCAN_BYTES = 16 * 1024
 _LONG_WALK_BYTES = 2 << 20
 """A lookup that walks further than this suspects the index."""
 _MAX_SIZE_BYTES = (1 << 31) - 1
+MAX_RELATIVE_OFFSET = (1 << 31) - 1
 """Positions in the offset index are 31 bits (Kafka)."""
 
 
@@ -77,11 +57,6 @@ class WriteJob(NamedTuple):
     offset_entries: IndexWrite
     time_entries: IndexWrite
     end: int
-
-
-def file_name(base_offset: int, suffix: str = LOG_SUFFIX) -> str:
-    """Kafka's file name: 20 digits and a suffix."""
-    return f"{base_offset:020d}{suffix}"
 
 
 class Segment:
@@ -306,7 +281,7 @@ class Segment:
         if entry is None:
             return 0
         relative, position = entry
-        if position + HEADER_SIZE <= self.written:
+        if position + HEADER_SIZE <= self.written and relative <= offset - self.base_offset:
             data = reader.read(self.path, min(_SCAN_BYTES, self.written - position), position)
             if len(data) >= HEADER_SIZE:
                 try:
@@ -326,6 +301,7 @@ class Segment:
         end = self.tail[0].position if self.tail else self.written
         data = b""
         start = floor = position
+        least = self.base_offset
         while position + HEADER_SIZE <= end:
             if position + HEADER_SIZE > start + len(data):
                 if position - floor > _LONG_WALK_BYTES and not self.index_rebuilt:
@@ -334,11 +310,32 @@ class Segment:
                 start = position
                 if len(data) < HEADER_SIZE:
                     raise CorruptionError(self.path, position, f"the file ends {end - position} bytes early")
-            header = _believable(self.path, data, position - start, position)
+            header = self._believable(data, position - start, position, end, least)
             if header.next_offset > offset:
                 return position, header
+            least = header.next_offset
             position += header.length + LOG_OVERHEAD
+        if position != end:
+            raise CorruptionError(self.path, position, f"{end - position} bytes where a batch should be")
         return None
+
+    def _believable(self, data: Buffer, at: int, position: int, end: int, least: int) -> BatchHeader:
+        """The header of the batch at `position`, if it can be true of a batch that ends before `end` and begins at offset `least` or later."""
+        try:
+            header = parse_header(data, at)
+        except Exception as error:
+            raise CorruptionError(self.path, position, str(error)) from error
+        if header.size_bytes > end - position:
+            what = f"a batch of {header.size_bytes} bytes where {end - position} are left"
+        elif header.base_offset < least:
+            what = f"base offset {header.base_offset} where {least} or more is next"
+        elif not 0 <= header.last_offset_delta <= self.base_offset + MAX_RELATIVE_OFFSET - header.base_offset:
+            what = (
+                f"offsets {header.base_offset} to {header.last_offset} in a segment from {self.base_offset}"
+            )
+        else:
+            return header
+        raise CorruptionError(self.path, position, what)
 
     def read(self, position: int, size: int, reader: Reader) -> list[Buffer]:
         """`size` bytes from `position` (a batch boundary) on, from file and tail, without copying the tail."""
@@ -381,7 +378,11 @@ class Segment:
             entry = None
         if entry is not None:
             located = self.locate(entry[1] + self.base_offset, reader)
-            if located is not None and located[1].max_timestamp == entry[0]:
+            if (
+                located is not None
+                and located[1].max_timestamp == entry[0] < timestamp_ms
+                and located[1].last_offset == entry[1] + self.base_offset
+            ):
                 position = located[0]
             else:
                 self._doubt_times(reader)
@@ -408,14 +409,16 @@ class Segment:
         """(position, header) of every batch in the file from `position` on."""
         end = self.tail[0].position if self.tail else self.written
         floor = position
+        least = self.base_offset
         while position + HEADER_SIZE <= end:
             if position - floor > _LONG_WALK_BYTES and not self.index_rebuilt:
                 reader.maps.suspects[self] = None
             data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
             at = 0
             while at + HEADER_SIZE <= len(data):
-                header = _believable(self.path, data, at, position + at)
+                header = self._believable(data, at, position + at, end, least)
                 yield position + at, header
+                least = header.next_offset
                 at += header.length + LOG_OVERHEAD
             if at == 0:
                 raise CorruptionError(self.path, position, f"the file ends {end - position} bytes early")
@@ -454,7 +457,11 @@ class Segment:
         if last is None:
             return 0
         located = self.locate(last[1] + self.base_offset, reader)
-        if located is not None and located[1].max_timestamp == last[0]:
+        if (
+            located is not None
+            and located[1].max_timestamp == last[0]
+            and located[1].last_offset == last[1] + self.base_offset
+        ):
             self.indexed_timestamp = last[0]
             return located[0]
         self._doubt_times(reader)
@@ -490,20 +497,3 @@ def _base_offset(item: JournalItem) -> int:
 
 def _position(item: JournalItem) -> int:
     return item.position
-
-
-def _believable(path: str, data: Buffer, at: int, position: int) -> BatchHeader:
-    try:
-        return parse_header(data, at)
-    except Exception as error:
-        raise CorruptionError(path, position, str(error)) from error
-
-
-def list_bases(vfs: Vfs, directory: str) -> list[int]:
-    """Base offsets of the segments in a partition's directory, ascending."""
-    bases = []
-    for name in vfs.listdir(directory):
-        stem, dot, suffix = name.partition(".")
-        if dot + suffix == LOG_SUFFIX and len(stem) == 20 and stem.isdecimal():
-            bases.append(int(stem))
-    return sorted(bases)

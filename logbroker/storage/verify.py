@@ -32,8 +32,8 @@ from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.read_only import ReadOnlyVfs
 from logbroker.storage.recovery import DELETE_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX, check_complete
 from logbroker.storage.replay import PartitionKey, Plan, chain, plan
-from logbroker.storage.segment import LOG_SUFFIX
 from logbroker.storage.segment_check import BatchWalk, Finding
+from logbroker.storage.segment_files import LOG_SUFFIX
 from logbroker.storage.verify_partition import (
     PartitionVerifier,
     VerifyReport,

@@ -22,13 +22,6 @@ from logbroker.storage.executor import run_to_end
 from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY
 from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.replay import Plan
-from logbroker.storage.segment import (
-    INDEX_SUFFIX,
-    LOG_SUFFIX,
-    SNAPSHOT_SUFFIX,
-    TIME_INDEX_SUFFIX,
-    file_name,
-)
 from logbroker.storage.segment_check import (
     BatchWalk,
     Finding,
@@ -36,6 +29,13 @@ from logbroker.storage.segment_check import (
     OffsetIndexCheck,
     ReadAt,
     TimeIndexCheck,
+)
+from logbroker.storage.segment_files import (
+    INDEX_SUFFIX,
+    LOG_SUFFIX,
+    SNAPSHOT_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    file_name,
 )
 from logbroker.storage.vfs import File, Vfs, read_whole
 
@@ -77,8 +77,8 @@ class VerifyReport:
 
 
 def finding_of(error: CorruptionError) -> tuple[str, int, str]:
-    """(path, byte, what) of an error, without the path repeated in the text."""
-    return error.path, error.position, str(error).removeprefix(f"{error.path} at byte {error.position}: ")
+    """(path, byte, what) of an error."""
+    return error.path, error.position, error.what
 
 
 class PartitionVerifier:
