@@ -165,6 +165,8 @@ class Rebuild:
             limit, maps = reach - segment.base_offset, self._directory.maps
             segment.index.truncate(limit, maps, segment.index_path)
             segment.time_index.truncate(limit, maps, segment.time_index_path, field=1)
+        if segment.index.trim or segment.time_index.trim:
+            self.changed = True
 
     def _apply(self, entry: Entry, payload: memoryview | None) -> Steps[None]:
         if entry.kind == FLUSHED:
@@ -400,6 +402,7 @@ class Rebuild:
         empty = self._directory.vfs.file_size(f"{self.path}/{name}") == 0
         if empty and name == EPOCH_FILE:
             self._epochs.shown = NOT_SHOWN
+            self.changed = True
         return empty
 
     def _finish(self, *, exists: bool) -> Log:
