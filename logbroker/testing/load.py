@@ -164,11 +164,17 @@ class Producing:
     def _answered(self, client: WireClient) -> None:
         """Take one answer; after an error what is in flight is taken too, and the client gives up."""
         failed: list[_Batch] = []
+        code = 0
         while True:
-            answer = client.receive_produced()
+            try:
+                answer = client.receive_produced()
+            except ConnectionError:
+                self.pending.extendleft(reversed(failed))
+                raise
             batch = self.pending.popleft()
             if answer.error_code:
-                self._ledger.failed(answer.error_code)
+                code = answer.error_code
+                self._ledger.failed(code)
                 failed.append(batch)
             elif answer.base_offset < 0:
                 self._ledger.wrong(f"{batch} of {self.name} was acknowledged at offset {answer.base_offset}")
@@ -180,7 +186,7 @@ class Producing:
                 return
             if not self.pending:
                 self.pending.extend(failed)
-                raise _GaveUpError(ErrorCode(answer.error_code).name)
+                raise _GaveUpError(ErrorCode(code).name)
 
 
 class Clerk:
