@@ -232,20 +232,21 @@ class Story:
         """Crash at so many points; after a share of `nested` go on, and crash again, `depth` times at most."""
         for complaint in self.complaints:
             yield Failure(self.seed, self.path, complaint)
-        for point in explore(self.disk, rng, points, kills=kills, start=start):
+        without = self.disk.disabled_fences
+        for point in explore(self.disk, rng, points, kills=kills, start=start, after=without):
             self.tally.points += 1
             self.tally.kills += not point.power_cut
             self.tally.depth[len(self.path)] = self.tally.depth.get(len(self.path), 0) + 1
-            yield from self._crash(point, rng, nested=nested, depth=depth)
+            yield from self._crash(point, rng, nested=nested, depth=depth, kills=kills)
 
     def _crash(
-        self, point: CrashPoint, rng: random.Random, *, nested: float, depth: int
+        self, point: CrashPoint, rng: random.Random, *, nested: float, depth: int, kills: float
     ) -> Iterator[Failure]:
         deep = depth > 0 and rng.random() < nested
         after = self.after(point, carry=deep)
         engine = after.engine(rng)
         if deep and rng.random() < 0.3:
-            yield from after._interrupt(engine, rng, depth)
+            yield from after._interrupt(engine, rng, depth, kills)
             return
         engine.start()
         started = point.disk.operations
@@ -263,16 +264,23 @@ class Story:
         workload.run(rng.randint(0, 25))
         after.end(engine)
         yield from after.dig(
-            rng.randint(4, 30), rng, nested=0.1, depth=depth - 1, start=rng.choice((0, started))
+            rng.randint(4, 30),
+            rng,
+            nested=nested,
+            depth=depth - 1,
+            kills=kills,
+            start=rng.choice((0, started)),
         )
 
-    def _interrupt(self, engine: SimEngine, rng: random.Random, depth: int) -> Iterator[Failure]:
+    def _interrupt(
+        self, engine: SimEngine, rng: random.Random, depth: int, kills: float
+    ) -> Iterator[Failure]:
         """Crash in the middle of a recovery, anywhere."""
         engine.open()
         engine.step(rng.randint(1, 60))
         self.end(engine)
         self.tally.in_recovery += 1
-        yield from self.dig(rng.randint(3, 12), rng, nested=0.3, depth=depth - 1)
+        yield from self.dig(rng.randint(3, 12), rng, nested=0.3, depth=depth - 1, kills=kills)
 
     def after(self, point: CrashPoint, *, carry: bool) -> Story:
         """The story of the disk that a crash left, nothing written yet; `carry` what was promised before it."""

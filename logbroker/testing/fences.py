@@ -1,0 +1,312 @@
+"""Every fence of the storage engine, what it guards, and the crash points that fail without it.
+
+A fence is a sync call, or a wait or an order that no sync call shows. `SYNCS` names the first kind by label (`sim_faults.call_label`): the
+simulated disk takes them away when it replays a life. `ORDERS` names the second kind, each with a patch that removes it from the engine.
+
+    python -m logbroker.testing.fences docs/fences.md     explore, and write the list
+
+A fence that can be removed without a failure is useless, or the lives are too tame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from logbroker.testing import broken_orders as broken
+from logbroker.testing.sim_disk import SimDisk
+from logbroker.testing.sim_faults import Fault
+from logbroker.testing.sim_story import Story
+
+FIRST_SEED = 700
+POINTS = 40
+POINTS_LISTED = 3_000
+"""Points explored for a line of the list."""
+POINTS_MAX = 40_000
+"""Points after which a fence counts as useless."""
+
+SYNCS = {
+    "checkpoint_file.write>vfs.write_atomically:datasync": "The checkpoint's bytes are there before its name is: no directory is refused.",
+    "checkpoint_file.write>vfs.write_atomically:sync_dir": "The checkpoint is published before the ring it replaces is written over.",
+    "checkpointer.Checkpointer._publish_steps:sync_dir": "A segment's name is durable before a checkpoint vouches for its bytes.",
+    "checkpointer.Checkpointer._publish_steps:sync_dir#2": "A partition folder's name is durable before a checkpoint speaks of it.",
+    "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": "Segments are durable before a checkpoint vouches for them (many files).",
+    "checkpointer.Checkpointer._sync_steps:datasync": "Segments are durable before a checkpoint vouches for them.",
+    "deletion.Deletions._rename_steps:sync_dir": "A deleted partition's folder doesn't come back once the journal has forgotten the deletion.",
+    "flush_policy._end_steps:datasync": "Nothing lies behind a log's end in its last file when recovery may walk there.",
+    "flush_policy._end_steps:sync_dir": "No removed segment comes back behind a log's end when recovery may walk there.",
+    "flush_policy.write_and_sync_steps:datasync": "Directly synced batches are in the segment before the journal says so.",
+    "flush_policy.write_and_sync_steps:sync_dir": "A directly synced segment has its name before the journal says so.",
+    "flush_policy.write_and_sync_steps:sync_dir#2": "Its folder has its name before the journal says so.",
+    "journal.Journal._begin_generation:datasync": "A generation's first commit is durable before its second, which would be taken for damage.",
+    "journal.Journal._commit_steps:datasync": "Batches are durable before they are acknowledged.",
+    "journal.Journal.fill_steps:sync_dir": "A ring file has its name before commits rely on it.",
+    "journal.write_generations>vfs.write_atomically:datasync": "The list of generations is whole before it has its name.",
+    "journal.write_generations>vfs.write_atomically:sync_dir": "A generation's salt is durable before commits carry it.",
+    "log_dir.LogDirectory.make_folder_steps:datasync": "A folder says whose it is before anything in it counts.",
+    "log_dir.LogDirectory.remove_segment_steps:sync_dir": "Segments go highest first: what is left has no gap.",
+    "rebuild.Rebuild._remove_rest:datasync": "What recovery cut stays cut: a page-cache log is walked again after the next crash.",
+    "rebuild.Rebuild._remove_rest:sync_dir": "What recovery removed stays removed, for the same reason.",
+    "recovery._format:sync_dir": "The journal's folder has its name before commits rely on it.",
+    "recovery._make_sure:datasync": "A commit that only the page cache held is durable before recovery acts on it and serves it.",
+    "recovery._read_rings:sync_dir": "The journal's folder has its name also when the first start was cut short.",
+    "recovery._set_aside:sync_dir": "A folder that was set aside doesn't come back under the name of the topic that has it now.",
+    "truncation.Truncations._cut_steps:datasync": "The file ends at the cut before newer batches may be acknowledged from the page cache behind it.",
+}
+"""Label of a sync call -> the promise it guards."""
+
+NO_PROMISE = {
+    "journal.Journal.fill_steps:datasync": "Speed: a commit into the file finds its blocks allocated and no metadata to write.",
+    "file_pool.FilePool.get:datasync": "Its error counts, not what it makes durable: see *files: sync, then close*.",
+}
+"""Sync calls without which no crash alone breaks a promise, and why they are made."""
+
+
+RARE = {
+    "flush_policy._end_steps:datasync": (0.5, 0.5),
+    "flush_policy._end_steps:sync_dir": (0.5, 0.5),
+    "log_dir.LogDirectory.remove_segment_steps:sync_dir": (0.5, 0.5),
+    "rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5),
+    "rebuild.Rebuild._remove_rest:sync_dir": (0.5, 0.5),
+    "recovery._set_aside:sync_dir": (0.5, 0.5),
+}
+"""Shares of kills and of second crashes for fences that only several crashes in a row show."""
+
+
+class Order(NamedTuple):
+    """A wait or an order: what it guards, a patch without it, and the kind of life that shows it."""
+
+    name: str
+    guards: str
+    without: Callable[[], AbstractContextManager[object]]
+    prepare: Callable[[SimDisk, random.Random], None] = lambda _disk, _rng: None
+    kills: float = 0.15
+    """Share of killed processes among the crashes."""
+    nested: float = 0.15
+    """Share of recoveries that are gone on from, and crashed again."""
+
+
+def _failing_sync(disk: SimDisk, rng: random.Random) -> None:
+    """One sync of a segment fails, somewhere."""
+    disk.faults.append(Fault("datasync", path_contains=".log", skip=rng.choice((0, 2, 5, 9))))
+
+
+def _failing_commit(disk: SimDisk, rng: random.Random) -> None:
+    """One sync of the journal fails, somewhere."""
+    disk.faults.append(Fault("datasync", path_contains=".ring", skip=rng.choice((1, 4, 9, 15))))
+
+
+def _failing_writeback(disk: SimDisk, rng: random.Random) -> None:
+    """The kernel fails to write a segment back, somewhere."""
+    disk.fail_writeback_of = ".log"
+    disk.fail_writeback_after = rng.choice((0, 3, 10, 30))
+
+
+ORDERS = [
+    Order("held appends", "A partition's durable end is one prefix over all routes.", broken.no_holding),
+    Order(
+        "direct: sync, then SYNCED", "What SYNCED vouches for is in the segment.", broken.synced_before_sync
+    ),
+    Order(
+        "duplicates wait",
+        "A duplicate is answered when its first batch is durable.",
+        broken.duplicates_at_once,
+    ),
+    Order(
+        "checkpoint: publish last",
+        "A checkpoint speaks of nothing that isn't durable.",
+        broken.publish_before_sync,
+    ),
+    Order(
+        "checkpoint: then recycle",
+        "The ring is kept until a checkpoint has taken its place.",
+        broken.recycle_before_publish,
+    ),
+    Order(
+        "checkpoint: begin at the settled sequence",
+        "What a checkpoint doesn't show, the ring still holds.",
+        broken.unsettled_capture,
+    ),
+    Order("checkpoint: one instant", "Producers are those of the point's end.", broken.live_producers),
+    Order(
+        "recovery: old ring kept",
+        "A crash before the first checkpoint finds the same ring.",
+        broken.old_ring_reused,
+    ),
+    Order(
+        "recovery: new generation",
+        "Bytes of an earlier life are never taken for this one's.",
+        broken.same_generation,
+        nested=0.6,
+    ),
+    Order(
+        "recovery: make sure first",
+        "What recovery acts on outlives what it did.",
+        broken.make_sure_late,
+        kills=0.5,
+        nested=0.6,
+    ),
+    Order(
+        "files: sync, then close",
+        "A dirty file that must be closed is synced first: opened again it would not hear of its write error.",
+        broken.evicted_unsynced,
+        _failing_writeback,
+    ),
+    Order(
+        "recovery: last commit again",
+        "After a failed sync the cache shows what the disk lacks.",
+        broken.no_second_commit,
+        _failing_commit,
+    ),
+    Order("recovery: write always", "The same, of segments.", broken.write_where_different, _failing_sync),
+    Order(
+        "recovery: walked batches again",
+        "The same, of page-cache topics.",
+        broken.walk_without_writing,
+        _failing_sync,
+    ),
+    Order(
+        "recovery: void entries dropped",
+        "A truncated batch isn't written over the one that took its place.",
+        broken.void_entries_replayed,
+    ),
+    Order("truncation: announce first", "A cut that was begun is finished.", broken.unannounced_truncation),
+    Order(
+        "truncation: alone",
+        "Nothing captured before a cut is written or believed after it.",
+        broken.truncation_beside_checkpoint,
+    ),
+    Order("truncation: PAGE_CACHE again", "Only what was cut for good is walked.", broken.page_cache_unsaid),
+    Order("log start: announce first", "Files that are gone were given up.", broken.unannounced_start),
+    Order(
+        "deletion: the name must be free",
+        "A new topic never gets the old one's files.",
+        broken.name_taken_at_once,
+    ),
+    Order(
+        "policy: hold while flushing", "FLUSHED says where the journal goes on.", broken.no_holding_in_flush
+    ),
+    Order(
+        "policy: acknowledge with the flush",
+        "What FLUSHED covers isn't journaled below it.",
+        broken.held_journaled_again,
+    ),
+    Order(
+        "policy: PAGE_CACHE before the first ack",
+        "Recovery keeps what the page cache was trusted with.",
+        broken.page_cache_unjournaled,
+    ),
+    Order(
+        "files pinned until synced",
+        "A write error of the kernel's own is heard.",
+        broken.unpinned_files,
+        _failing_writeback,
+    ),
+]
+
+
+class Tried(NamedTuple):
+    """How an exploration without a fence went."""
+
+    points: int
+    failures: int
+    first: int
+    """Points explored up to the first failure."""
+    example: str
+
+
+def without_sync(label: str, *, points: int, enough: bool) -> Tried:
+    """Crash lives without this sync call, at least `points` times; with `enough` the first failure will do."""
+
+    def lives(seed: int) -> Generator[Story, None, None]:
+        story = Story.record(seed)
+        story.disk.disabled_fences = frozenset({label})
+        yield story
+
+    kills, nested = RARE.get(label, (0.15, 0.15))
+    return _explore(lives, points=points, enough=enough, kills=kills, nested=nested)
+
+
+def without_order(order: Order, *, points: int, enough: bool) -> Tried:
+    """Live and crash without this order."""
+
+    def lives(seed: int) -> Generator[Story, None, None]:
+        with order.without():
+            yield Story.record(seed, prepare=order.prepare)
+
+    return _explore(lives, points=points, enough=enough, kills=order.kills, nested=order.nested)
+
+
+def _explore(
+    lives: Callable[[int], Generator[Story, None, None]],
+    *,
+    points: int,
+    enough: bool,
+    kills: float,
+    nested: float,
+) -> Tried:
+    seen = failures = first = 0
+    example = ""
+    seed = FIRST_SEED
+    while seen < points or (not failures and seen < POINTS_MAX):
+        with contextlib.closing(lives(seed)) as living:
+            try:
+                story = next(living)
+                for failure in story.dig(POINTS, random.Random(seed), nested=nested, kills=kills):
+                    failures += 1
+                    example = example or str(failure)
+                    first = first or seen + story.tally.points
+                    if enough:
+                        break
+                seen += story.tally.points
+            except Exception as error:  # the engine itself noticed that something is wrong
+                failures += 1
+                example = example or f"seed {seed}: {type(error).__name__}: {error}"
+                seen += 1
+                first = first or seen
+        seed += 1
+        if failures and enough:
+            break
+    return Tried(seen, failures, first, example)
+
+
+def _rows() -> Iterator[tuple[str, str, str, Tried]]:
+    for label, guards in SYNCS.items():
+        yield "sync", f"`{label}`", guards, without_sync(label, points=POINTS_LISTED, enough=False)
+    for order in ORDERS:
+        yield "order", order.name, order.guards, without_order(order, points=POINTS_LISTED, enough=False)
+
+
+def main() -> int:
+    """Explore and write the list."""
+    logging.getLogger("logbroker").setLevel(logging.CRITICAL + 1)
+    lines = [
+        "# Fences",
+        "",
+        "Every sync call of the storage engine, and every wait or order that no sync call shows: what it guards, and what crash",
+        "simulation finds without it. Written by `python -m logbroker.testing.fences docs/fences.md`; `tests/crash/test_fences.py` holds that",
+        "each is needed and that none is missing.",
+        "",
+        "| Fence | It guards | Failures | Crash points | First after |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    useless = 0
+    for _, name, guards, tried in _rows():
+        started = time.perf_counter()
+        lines.append(f"| {name} | {guards} | {tried.failures} | {tried.points} | {tried.first or 'never'} |")
+        print(lines[-1], f"({time.perf_counter() - started:.0f} s)", tried.example, flush=True)  # noqa: T201
+        useless += not tried.failures
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    return 1 if useless else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
