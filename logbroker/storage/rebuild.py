@@ -329,7 +329,9 @@ class Rebuild:
                     check_crc(data, header)
                 except InvalidBatchError:
                     break
-                if header.base_offset < max(self._end, base):
+                least = max(self._end, base)
+                gap = header.base_offset > least and "compact" not in self._config.cleanup_policy
+                if header.base_offset < least or gap:  # the CRC doesn't cover it
                     break
                 if self._plan.walk_end is not None and header.next_offset > self._plan.walk_end:
                     break
