@@ -286,7 +286,7 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
     log_journal_files: Annotated[
         int,
         Int("Files in the journal's ring, one ring per log directory.", low=2, high=1024, kafka=OURS),
-    ] = 4
+    ] = 6
     log_journal_file_bytes: Annotated[
         int,
         Int(
