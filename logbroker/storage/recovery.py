@@ -177,8 +177,7 @@ def _format(directory: LogDirectory) -> Steps[Checkpoint]:
     empty = checkpoint_file.encode(0, 0, 0, [], clean=True)
     checkpoint_file.write(vfs, directory.path, empty)
     yield
-    vfs.mkdir(directory.journal.path)
-    vfs.sync_dir(directory.path)
+    vfs.mkdir(directory.journal.path)  # its name is durable with the checkpoint that `_make_sure` writes
     yield
     return checkpoint_file.decode(empty, directory.path)
 
@@ -189,7 +188,6 @@ def _read_rings(directory: LogDirectory) -> Steps[tuple[dict[str, memoryview], d
     names: dict[str, str] = {}
     if not vfs.exists(directory.journal.path):
         vfs.mkdir(directory.journal.path)
-        vfs.sync_dir(directory.path)
     for name in vfs.listdir(directory.journal.path):
         if name.endswith(".ring"):
             path = f"{directory.journal.path}/{name}"

@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from logbroker.testing import broken_orders as broken
+from logbroker.testing.fence_scenarios import SCENARIOS
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_faults import Fault
 from logbroker.testing.sim_story import Story
@@ -33,7 +34,7 @@ POINTS_MAX = 40_000
 
 SYNCS = {
     "checkpoint_file.write>vfs.write_atomically:datasync": "The checkpoint's bytes are there before its name is: no directory is refused.",
-    "checkpoint_file.write>vfs.write_atomically:sync_dir": "The checkpoint is published before the ring it replaces is written over.",
+    "checkpoint_file.write>vfs.write_atomically:sync_dir": "The checkpoint is published before the ring it replaces is written over; a first one brings the journal's folder along.",
     "checkpointer.Checkpointer._publish_steps:sync_dir": "A segment's name is durable before a checkpoint vouches for its bytes.",
     "checkpointer.Checkpointer._publish_steps:sync_dir#2": "A partition folder's name is durable before a checkpoint speaks of it.",
     "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": "Segments are durable before a checkpoint vouches for them (many files).",
@@ -53,10 +54,8 @@ SYNCS = {
     "log_dir.LogDirectory.remove_segment_steps:sync_dir": "Segments go highest first: what is left has no gap.",
     "rebuild.Rebuild._remove_rest:datasync": "What recovery cut stays cut: a page-cache log is walked again after the next crash.",
     "rebuild.Rebuild._remove_rest:sync_dir": "What recovery removed stays removed, for the same reason.",
-    "recovery._format:sync_dir": "The journal's folder has its name before commits rely on it.",
     "recovery._make_sure:datasync": "A commit that only the page cache held is durable before recovery acts on it and serves it.",
-    "recovery._read_rings:sync_dir": "The journal's folder has its name also when the first start was cut short.",
-    "recovery._set_aside:sync_dir": "A folder that was set aside doesn't come back under the name of the topic that has it now.",
+    "recovery._set_aside:sync_dir": "A deleted partition's folder that recovery removed doesn't come back once the journal has forgotten the deletion.",
     "truncation.Truncations._cut_steps:datasync": "The file ends at the cut before newer batches may be acknowledged from the page cache behind it.",
 }
 """Label of a sync call -> the promise it guards."""
@@ -68,14 +67,7 @@ NO_PROMISE = {
 """Sync calls without which no crash alone breaks a promise, and why they are made."""
 
 
-RARE = {
-    "flush_policy._end_steps:datasync": (0.5, 0.5),
-    "flush_policy._end_steps:sync_dir": (0.5, 0.5),
-    "log_dir.LogDirectory.remove_segment_steps:sync_dir": (0.5, 0.5),
-    "rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5),
-    "rebuild.Rebuild._remove_rest:sync_dir": (0.5, 0.5),
-    "recovery._set_aside:sync_dir": (0.5, 0.5),
-}
+RARE = {"rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5)}
 """Shares of kills and of second crashes for fences that only several crashes in a row show."""
 
 
@@ -223,28 +215,29 @@ class Tried(NamedTuple):
 
 def without_sync(label: str, *, points: int, enough: bool) -> Tried:
     """Crash lives without this sync call, at least `points` times; with `enough` the first failure will do."""
+    scenario = SCENARIOS.get(label)
 
-    def lives(seed: int) -> Generator[Story, None, None]:
-        story = Story.record(seed)
+    def lives(seed: int) -> Generator[tuple[Story, int], None, None]:
+        story, start = scenario(seed) if scenario is not None else (Story.record(seed), 0)
         story.disk.disabled_fences = frozenset({label})
-        yield story
+        yield story, start
 
-    kills, nested = RARE.get(label, (0.15, 0.15))
+    kills, nested = RARE.get(label, (0.15, 0.15)) if scenario is None else (0.0, 0.0)
     return _explore(lives, points=points, enough=enough, kills=kills, nested=nested)
 
 
 def without_order(order: Order, *, points: int, enough: bool) -> Tried:
     """Live and crash without this order."""
 
-    def lives(seed: int) -> Generator[Story, None, None]:
+    def lives(seed: int) -> Generator[tuple[Story, int], None, None]:
         with order.without():
-            yield Story.record(seed, prepare=order.prepare)
+            yield Story.record(seed, prepare=order.prepare), 0
 
     return _explore(lives, points=points, enough=enough, kills=order.kills, nested=order.nested)
 
 
 def _explore(
-    lives: Callable[[int], Generator[Story, None, None]],
+    lives: Callable[[int], Generator[tuple[Story, int], None, None]],
     *,
     points: int,
     enough: bool,
@@ -257,8 +250,9 @@ def _explore(
     while seen < points or (not failures and seen < POINTS_MAX):
         with contextlib.closing(lives(seed)) as living:
             try:
-                story = next(living)
-                for failure in story.dig(POINTS, random.Random(seed), nested=nested, kills=kills):
+                story, start = next(living)
+                rng = random.Random(seed)
+                for failure in story.dig(POINTS, rng, nested=nested, kills=kills, start=start):
                     failures += 1
                     example = example or str(failure)
                     first = first or seen + story.tally.points

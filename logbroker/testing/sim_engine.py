@@ -383,12 +383,17 @@ class SimEngine:
         return found
 
     def _look_for_ghosts(self) -> None:
-        """Folders of partitions that were deleted to the end."""
+        """Folders of partitions that were deleted to the end. What a start doesn't find has come to its end."""
+        gone = {key for _, key in self.world.gone}
         for number, directory in enumerate(self.directories):
             names = self.disk.listdir(directory.path)
-            for _, (topic_id, index) in self.world.gone:
-                ghosts = [name for name in names if f".{topic_id.hex}-{index}" in name]
-                if ghosts and number not in self.errors:
+            for _, key in self.world.deleted:
+                ghosts = [name for name in names if f".{key[0].hex}-{key[1]}" in name]
+                if number in self.errors or directory_of(*key, len(self.directories)) != number:
+                    continue
+                if not ghosts:
+                    self.world.gone.append((self.world.now(), key))
+                elif key in gone:
                     self.complaints.append(
                         f"{directory.path}/{ghosts[0]}: came back after its deletion had ended"
                     )

@@ -70,6 +70,11 @@ class SimExecutor:
             self._advance(self._favourite)
         return True
 
+    def finish(self, lane: str) -> None:
+        """Run one lane through all that it has now, and nothing else."""
+        while lane in self._waiting:
+            self._advance(lane)
+
     def run_callback(self) -> bool:
         """Run the loop's next callback; False if none waits."""
         if not self._loop:

@@ -48,6 +48,8 @@ class World:
     ) -> None:
         self.now = now
         self._history: list[tuple[int, dict[str, Topic], int]] = [(0, topics or {}, serial)]
+        self.deleted: list[tuple[int, tuple[uuid.UUID, int]]] = []
+        """Partitions that were deleted, and when."""
         self.gone: list[tuple[int, tuple[uuid.UUID, int]]] = []
         """Partitions that were deleted to the end, folder and all, and since when."""
 
@@ -65,6 +67,8 @@ class World:
 
     def delete(self, name: str) -> None:
         """Remove a topic."""
+        topic = self.topics[name]
+        self.deleted += [(self.now(), (topic.topic_id, index)) for index in range(topic.partitions)]
         left = {other: topic for other, topic in self.topics.items() if other != name}
         self._history.append((self.now(), left, self._history[-1][2]))
 
@@ -81,6 +85,7 @@ class World:
         )
         # Ids given out after `at` were seen by nobody, but the model of the run knows them: never use one twice.
         other = World(now, topics, max(serial, self._history[-1][2]) + 1000)
+        other.deleted = [(0, key) for made, key in self.deleted if made <= at]
         other.gone = [(0, key) for made, key in self.gone if made <= at]
         return other
 

@@ -1,0 +1,221 @@
+"""Lives made for fences that a random life hardly ever needs: several accidents in a row, or one at just the wrong moment.
+
+Each returns a recorded `Story` and the operation from which on it is to be crashed. All are sound with every fence in place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from logbroker.base.clock import ManualClock
+from logbroker.config.topic import TopicConfig
+from logbroker.storage.log_dir_options import LogDirectoryOptions
+from logbroker.testing.model import Model
+from logbroker.testing.sim_disk import SimDisk
+from logbroker.testing.sim_engine import Key, SimEngine
+from logbroker.testing.sim_story import Story
+from logbroker.testing.sim_world import World, make_batch, with_policy
+
+Scenario = tuple[Story, int]
+
+ONE_BATCH_BYTES = 1000
+"""A batch of the scenarios; segments hold one."""
+_CONFIG = TopicConfig(internal_segment_bytes=ONE_BATCH_BYTES, index_interval_bytes=1, segment_index_bytes=960)
+_ROOMY = TopicConfig(internal_segment_bytes=1 << 20)
+
+
+class _Stage:
+    """A story with one directory and one topic, `t`, of one partition."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        clock = ManualClock()
+        disk = SimDisk(["/d0"], now_ms=clock.wall_ms)
+        random_bytes = random.Random(seed).randbytes
+        options = LogDirectoryOptions(
+            journal_files=3, journal_file_bytes=64 << 10, direct_sync_bytes=1 << 20, random_bytes=random_bytes
+        )
+        world = World(lambda: disk.operations)
+        self.story = Story(seed, disk, world, Model(lambda: disk.operations), options, 1)
+        self.disk = disk
+        self.clock = clock
+        self.engine = self.story.engine(self.rng, clock)
+
+    def start(self, *, checkpoint: bool = True) -> SimEngine:
+        """Recover; without `checkpoint` none begins, not even the first."""
+        engine = self.engine
+        if not checkpoint:
+            engine.directories[0].checkpointer.exclusively(lambda: None)
+        engine.start()
+        if checkpoint:
+            engine.settle()
+        return engine
+
+    def topic(self, config: TopicConfig) -> Key:
+        return (self.engine.create_topic("t", 1, config).topic_id, 0)
+
+    def append(self, key: Key, count: int = 1, *, producer: tuple[int, int, int] = (-1, -1, -1)) -> None:
+        """Batches of one record each, handed over, nothing more."""
+        for _ in range(count):
+            data = make_batch(self.rng, 1, ONE_BATCH_BYTES, self.clock.wall_ms(), producer)
+            self.engine.append(key, data)
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Step until something is so. Raises RuntimeError if it never is."""
+        while not done():
+            if not self.engine.executor.step():
+                raise RuntimeError("the scenario came to a halt")
+
+    def until_operation(self, kind: str, path_contains: str) -> int:
+        """Step until there is a new such operation; returns how many operations there are up to it."""
+        seen = self.disk.operations
+
+        def done() -> bool:
+            fresh = self.disk.trace.operations[seen:]
+            return any(one.kind == kind and path_contains in one.path for one in fresh)
+
+        self.until(done)
+        return 1 + next(
+            index
+            for index, one in enumerate(self.disk.trace.operations)
+            if index >= seen and one.kind == kind and path_contains in one.path
+        )
+
+    def restart(self, *, checkpoint: bool = True) -> None:
+        """Kill the process, start the next on the same page cache, and hold what it shows for promised."""
+        self.story.end(self.engine)
+        self.engine = self.story.engine(self.rng, self.clock)
+        self.start(checkpoint=checkpoint)
+        self.story.adopt(self.engine, power_cut=False)
+
+    def end(self, start: int) -> Scenario:
+        self.story.end(self.engine)
+        return self.story, start
+
+
+def deletion_forgotten(seed: int) -> Scenario:
+    """A topic is deleted to the end; the next checkpoint forgets the DELETE entry, and is just being published."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key)
+    engine.settle()
+    engine.directories[0].checkpointer.start()
+    engine.settle()
+    engine.delete_topic("t")
+    engine.settle()
+    engine.directories[0].checkpointer.start()
+    return stage.end(stage.until_operation("name", "checkpoint.tmp -> "))
+
+
+def removed_at_start(seed: int) -> Scenario:
+    """The process is killed when a DELETE entry is durable; the next start removes the folder, its first checkpoint forgets the entry."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key)
+    engine.settle()
+    engine.directories[0].checkpointer.start()
+    engine.settle()
+    engine.delete_topic("t")
+    stage.until_operation("datasync", ".ring")
+    stage.restart(checkpoint=False)
+    stage.engine.directories[0].checkpointer.release()
+    return stage.end(stage.until_operation("name", "checkpoint.tmp -> "))
+
+
+def cut_segments_come_back(seed: int) -> Scenario:
+    """A page-cache topic is cut; what is appended then ends where a removed segment began."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(with_policy(_CONFIG, page_cache=True))
+    engine.settle()
+    engine.directories[0].checkpointer.exclusively(lambda: None)
+    stage.append(key, 3)
+    engine.settle()
+    engine.directories[0].checkpointer.release()
+    _sync_everything(stage)
+    engine.truncate(key, 0)
+    engine.settle()
+    start = stage.disk.operations
+    stage.append(key)
+    engine.settle()
+    return stage.end(start)
+
+
+def removed_names_come_back(seed: int) -> Scenario:
+    """The same, killed between removing the segments and making that durable."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(with_policy(_CONFIG, page_cache=True))
+    engine.settle()
+    stage.append(key, 2)
+    engine.settle()
+    _sync_everything(stage)
+    engine.truncate(key, 0)
+    stage.until_operation("name", f"{1:020d}.log removed")
+    stage.restart(checkpoint=False)
+    stage.engine.settle()
+    start = stage.disk.operations
+    stage.append(key)
+    stage.engine.settle()
+    return stage.end(start)
+
+
+def unacknowledged_comes_back(seed: int) -> Scenario:
+    """A batch that was never acknowledged lies in a segment; recovery cuts it and is killed before that is durable.
+
+    The next life takes the topic to the page cache, so that the one after it walks what it finds.
+    """
+    return _unacknowledged(seed, _ROOMY)
+
+
+def unacknowledged_segment_comes_back(seed: int) -> Scenario:
+    """The same, where the batch has a segment of its own, which recovery removes."""
+    return _unacknowledged(seed, _CONFIG)
+
+
+def _unacknowledged(seed: int, config: TopicConfig) -> Scenario:
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(config)
+    stage.append(key)
+    engine.settle()
+    engine.directories[0].checkpointer.start()
+    engine.settle()
+    stage.append(key)  # handed to nobody yet
+    directory = engine.directories[0]
+    directory.mark_dirty(directory.logs[key[0].bytes, key[1]])
+    directory.checkpointer._start_writeback()
+    engine.executor.finish("0/writer")
+    _sync_everything(stage)
+    stage.story.end(engine)
+    stage.engine = stage.story.engine(stage.rng, stage.clock)
+    stage.engine.open()
+    if config is _CONFIG:
+        stage.until_operation("name", f"{1:020d}.log removed")
+    else:
+        stage.until_operation("write", f"{0:020d}.log")
+    stage.restart(checkpoint=False)
+    stage.engine.configure_topic("t", with_policy(config, page_cache=True))
+    stage.engine.directories[0].checkpointer.release()
+    start = stage.disk.operations
+    stage.engine.settle()
+    return stage.end(start)
+
+
+def _sync_everything(stage: _Stage) -> None:
+    """Something else on the machine syncs the disk."""
+    stage.disk.sync_filesystem("/d0")
+
+
+SCENARIOS: dict[str, Callable[[int], Scenario]] = {
+    "deletion.Deletions._rename_steps:sync_dir": deletion_forgotten,
+    "recovery._set_aside:sync_dir": removed_at_start,
+    "log_dir.LogDirectory.remove_segment_steps:sync_dir": cut_segments_come_back,
+    "rebuild.Rebuild._remove_rest:sync_dir": removed_names_come_back,
+    "flush_policy._end_steps:datasync": unacknowledged_comes_back,
+    "flush_policy._end_steps:sync_dir": unacknowledged_segment_comes_back,
+}
+"""By the label of the sync call that it needs."""
