@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from logbroker.storage.vfs import File, Vfs
 
@@ -24,7 +25,14 @@ _OPEN_MIN = 16
 class FilePool:
     """An LRU of open files by path; may be used from every thread."""
 
-    def __init__(self, vfs: Vfs, max_open: int = 4096) -> None:
+    def __init__(
+        self,
+        vfs: Vfs,
+        max_open: int = 4096,
+        on_sync_failed: Callable[[OSError], None] = lambda _: None,
+    ) -> None:
+        self._on_sync_failed = on_sync_failed
+        self._failure: OSError | None = None
         self.vfs = vfs
         self.max_open = max_open
         self._files: OrderedDict[str, File] = OrderedDict()
@@ -39,9 +47,12 @@ class FilePool:
     def get(self, path: str, *, create: bool = False, pin: bool = False) -> File:
         """The open file at `path`. With `pin` it stays open until `unpin`.
 
-        Raises FileNotFoundError where it is missing and `create` isn't set; OSError as open does.
+        Raises FileNotFoundError where it is missing and `create` isn't set; OSError as open does, and for ever once the pool
+        had to sync a file and that failed (`on_sync_failed` was told, in whichever thread it happened).
         """
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
             file = self._pinned.get(path)
             if file is not None:
                 return file
@@ -57,9 +68,7 @@ class FilePool:
             while len(self._files) > 1 and len(self._files) + len(self._pinned) > self.max_open:
                 self._files.popitem(last=False)
             while len(self._pinned) > self.max_open:
-                oldest = next(iter(self._pinned))
-                self._pinned[oldest].datasync()
-                del self._pinned[oldest]
+                self._let_go(next(iter(self._pinned)))
             return file
 
     def keep(self, path: str, file: File) -> None:
@@ -112,9 +121,20 @@ class FilePool:
             return True
         oldest = list(self._pinned)[: -(-len(self._pinned) // 8)]
         for path in oldest:
-            self._pinned[path].datasync()
-            del self._pinned[path]
+            self._let_go(path)
         return bool(oldest)
+
+    def _let_go(self, path: str) -> None:
+        """Sync a pinned file and drop it. A failure is everybody's: whoever asked may be a reader, who can't take it back."""
+        if self._failure is None:
+            try:
+                self._pinned[path].datasync()
+            except OSError as error:
+                self._failure = error
+                self._on_sync_failed(error)
+        if self._failure is not None:
+            raise self._failure
+        del self._pinned[path]
 
     def _open(self, path: str, *, create: bool) -> File:
         while True:

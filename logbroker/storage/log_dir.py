@@ -79,7 +79,9 @@ class LogDirectory:
         self.closing = False
         self.stats = StorageStats()
         self.logs: dict[tuple[bytes, int], Log] = {}
-        self.pool = FilePool(vfs, options.open_files_max)
+        self.pool = FilePool(
+            vfs, options.open_files_max, on_sync_failed=lambda error: executor.post(self.fail, error)
+        )
         self.maps = MapCache(self.pool, options.open_files_max)
         self._on_offline = on_offline
         self._on_closed: Callable[[], None] | None = None
