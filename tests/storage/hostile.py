@@ -82,10 +82,10 @@ def template(*, cleanly, seed=0):
             made.values[index][offset] = content
             made.times[index][offset] = at
 
-    for number in range(70):
+    for number in range(50):
         append(rng.randrange(PARTITIONS))
         engine.run()
-        if number == 45:
+        if number == 32:
             engine.checkpoint()
             engine.log(index=0).delete_records(9, lambda _: None)
             engine.run()

@@ -141,6 +141,26 @@ def test_having_run_out_once_the_pool_keeps_fewer(make):
     assert len(vfs.open_paths) <= 16
 
 
+def test_a_sync_that_the_pool_makes_and_that_fails_is_everybodys_failure(make, tmp_path):
+    """It may happen under a reader, who can't take the directory offline; and it is never tried again."""
+    vfs, _, paths = make()
+    told = []
+    pool = FilePool(vfs, 2, on_sync_failed=told.append)
+    for path in paths[:2]:
+        pool.get(path, create=True, pin=True)
+    syncs = []
+
+    def fail():
+        syncs.append(1)
+        raise OSError(errno.EIO, "made to fail")
+
+    pool.get(paths[0]).datasync = fail
+    for path in (paths[2], paths[3], paths[1], paths[0]):
+        with pytest.raises(OSError, match="made to fail"):
+            pool.get(path, create=True, pin=True)
+    assert len(syncs) == len(told) == 1
+
+
 def test_other_errors_are_passed_on(make, tmp_path):
     _, pool, paths = make()
     pool.get(paths[0], create=True)
