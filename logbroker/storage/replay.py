@@ -127,7 +127,10 @@ def chain(
         for position, head in scan_heads(data):
             known = head.generation >= checkpoint.generation and salts.get(head.generation) == head.salt
             if known and head.sequence >= checkpoint.sequence:
-                lives.setdefault(head.generation, {})[head.sequence] = (name, position, head)
+                life = lives.setdefault(head.generation, {})
+                other = life.get(head.sequence)  # a damaged head may claim any sequence
+                if other is None or read_commit(files[other[0]], other[1]) is None:
+                    life[head.sequence] = (name, position, head)
     commits: list[Commit] = []
     refused: dict[PartitionKey, str] = {}
     last: dict[str, int] = {}
