@@ -200,3 +200,22 @@ def test_policies_side_by_side_leave_a_directory_in_order(tmp_path):
     assert [len(engine.values(engine.log(index=index))) for index in range(4)] == [40] * 4
     engine.close()
     assert verify_directory(engine.path) == []
+
+
+def test_an_unsynced_batch_with_a_damaged_offset_ends_the_log(tmp_path):
+    """The offset stands outside the CRC; records that were never at such offsets must not be served there."""
+    engine = Engine(tmp_path)
+    engine.open()
+    log = engine.create(flush_messages=FOREVER)
+    engine.fill(log, 5)
+    engine.kill()
+    path = f"{engine.path}/t-0/{0:020d}.log"
+    with open(path, "r+b") as file:
+        file.seek(3 * 170 + 4)
+        file.write(b"\x07")
+    engine.open()
+    assert sorted(engine.values(engine.log())) == [0, 1, 2]
+    engine.fill(engine.log(), 1)
+    assert sorted(engine.values(engine.log())) == [0, 1, 2, 3]
+    engine.close()
+    assert verify_directory(engine.path) == []

@@ -65,12 +65,3 @@ def test_the_whole(made):
     outcomes, _ = explore(made, range(FIRST_SEED, FIRST_SEED + WHOLE))
     print(dict(outcomes))
     assert sum(outcomes.values()) == WHOLE
-
-
-REMEMBERED = ()
-"""Seeds that found something, once."""
-
-
-@pytest.mark.parametrize("seed", REMEMBERED)
-def test_what_once_was_found(made, seed):
-    explore(made, [seed])

@@ -312,3 +312,30 @@ def test_entries_that_recovery_voids_leave_the_file(tmp_path):
     engine.run()
     engine.close()
     assert verify_directory(engine.path) == []
+
+
+def test_a_batch_with_an_impossible_offset_breaks_no_index(tmp_path, monkeypatch):
+    """Base offsets stand outside the CRC: what is made of a segment that lies must still fit into an index."""
+    short_walks(monkeypatch)
+    engine, values = filled(tmp_path, batches=200)
+    path = f"{engine.path}/t-0/{engine.files(suffix='.log')[-1]}"
+    base = int(os.path.basename(path)[:20])
+    with open(path, "r+b") as file:
+        file.seek(3 * 170)
+        file.write((1 << 40).to_bytes(8, "big"))
+    for name in engine.files(suffix="index"):
+        os.unlink(f"{engine.path}/t-0/{name}")
+    engine.open()
+    log = engine.log()
+    assert engine.values_once(log, base + 1, max_bytes=1) == {base + 1: values[base + 1]}
+    with pytest.raises(CorruptionError, match="in a segment from"):
+        log.read(base + 3, 1000, engine.directory.reader())
+    for _ in range(5):
+        engine.tick()
+    engine.append(log, batch(at=NOW + 10**6))
+    engine.checkpoint()
+    assert engine.directory.offline_reason is None
+    engine.close()
+    assert [finding.position for finding in verify_directory(engine.path) if finding.path == path][:1] == [
+        3 * 170
+    ]

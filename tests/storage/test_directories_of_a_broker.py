@@ -1,0 +1,262 @@
+"""Several log directories under the real replica manager, metadata store and threads: what goes missing stays offline, and the rest goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+
+import pytest
+from storage.support import NOW, batch
+
+from logbroker.base.clock import ManualClock
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError, ConfigError
+from logbroker.config.settings import Settings
+from logbroker.metadata.controller import NewTopic
+from logbroker.metadata.service import MetadataService
+from logbroker.replication.replica_manager import ReplicaManager
+from logbroker.storage.directory_identity import DirectoryLock
+from logbroker.storage.verify import verify_directory
+
+PARTITIONS = 4
+
+
+class Broker:
+    """Metadata and replicas on three directories; the metadata has one of its own."""
+
+    def __init__(self, root, **settings):
+        self.paths = [str(root / name) for name in ("a", "b", "c")]
+        self.settings = Settings(
+            log_dirs=tuple(self.paths),
+            metadata_log_dir=str(root / "metadata"),
+            log_journal_file_bytes=1 << 20,
+            log_journal_files=3,
+            **settings,
+        )
+        self.clock = ManualClock(NOW)
+        self.all_offline = []
+
+    async def start(self):
+        self.metadata = await MetadataService.open(self.settings)
+        self.replicas = ReplicaManager(
+            self.settings,
+            self.clock,
+            reserve_memory_offsets=self.metadata.reserve_memory_offsets,
+            on_directory_offline=self.metadata.directory_failed,
+            on_all_offline=self.all_offline.append,
+        )
+        try:
+            for directory_id, path in self.replicas.identify(self.metadata.image):
+                await self.metadata.register_directory(directory_id, path)
+            await self.replicas.open(self.metadata.image)
+            for directory_id in self.replicas.online_directories:
+                self.metadata.directory_online(directory_id)
+        except ConfigError:
+            await self.metadata.close()
+            for state in self.replicas.states:
+                if state.lock is not None:
+                    state.lock.release()
+            raise
+        self.metadata.subscribe(self.replicas)
+        return self
+
+    async def stop(self):
+        await self.replicas.close()
+        await self.metadata.close()
+
+    async def __aenter__(self):
+        return await self.start()
+
+    async def __aexit__(self, *_):
+        await self.stop()
+
+    async def create(self, **configs):
+        pairs = [(name.replace("_", "."), str(value)) for name, value in configs.items()]
+        (outcome,) = await self.metadata.create_topics([NewTopic("t", PARTITIONS, 1, configs=pairs)])
+        assert not outcome.error, outcome
+
+    async def append(self, index, count=1):
+        """Append so many batches one by one; the first error, or NONE."""
+        for number in range(count):
+            done = asyncio.get_running_loop().create_future()
+            made = batch(b"%0200d" % number, at=NOW + number)
+            try:
+                self.replicas.partition("t", index).append_as_leader(made, on_done=done.set_result)
+            except BrokerError as error:
+                return error.code
+            item = await done
+            if item.error:
+                return item.error
+        return ErrorCode.NONE
+
+    def homes(self):
+        """Path of the directory of each partition."""
+        return [os.path.dirname(self.replicas.partition("t", index).log.path) for index in range(PARTITIONS)]
+
+
+def run(coroutine):
+    asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A broker that has run once: records in every partition, and a clean stop."""
+    made = Broker(tmp_path)
+
+    async def first_life():
+        async with made:
+            await made.create()
+            assert [await made.append(index, 3) for index in range(PARTITIONS)] == [
+                ErrorCode.NONE
+            ] * PARTITIONS
+            made.placed = made.homes()
+            assert len(set(made.placed)) == 3
+
+    run(first_life())
+    return made
+
+
+def test_every_directory_is_in_order_after_a_stop(broker):
+    for path in broker.paths:
+        assert verify_directory(path) == []
+
+
+@pytest.mark.parametrize("loss", ["gone", "unmounted", "emptied"])
+def test_a_lost_directory_is_offline_and_never_made_anew(broker, loss):
+    lost = broker.paths[1]
+    if loss == "gone":
+        shutil.rmtree(lost)
+    else:
+        os.rename(lost, f"{lost}.away")
+        os.makedirs(lost)
+        if loss == "emptied":
+            shutil.copytree(f"{lost}.away/journal", f"{lost}/journal")
+
+    async def life():
+        async with broker:
+            assert [state.online for state in broker.replicas.states] == [True, False, True]
+            assert lost in broker.replicas.states[1].error
+            for index, home in enumerate(broker.placed):
+                wanted = ErrorCode.KAFKA_STORAGE_ERROR if home == lost else ErrorCode.NONE
+                assert await broker.append(index) == wanted
+            partition = broker.replicas.partition("t", broker.placed.index(lost))
+            with pytest.raises(BrokerError) as caught:
+                await partition.read_async(0, 1000)
+            assert caught.value.code == ErrorCode.KAFKA_STORAGE_ERROR
+            assert lost in str(caught.value)
+            # new topics go where there is a disk
+            (outcome,) = await broker.metadata.create_topics([NewTopic("u", 6, 1)])
+            assert not outcome.error
+            assert lost not in {os.path.dirname(broker.replicas.partition("u", n).log.path) for n in range(6)}
+
+    run(life())
+    assert not os.path.exists(f"{lost}/meta.properties")
+    assert not [name for name in (os.listdir(lost) if os.path.exists(lost) else []) if "-" in name]
+
+    if loss == "unmounted":  # and when the disk is back, so is everything on it
+        os.rmdir(lost)
+        os.rename(f"{lost}.away", lost)
+
+        async def again():
+            async with broker:
+                for index in range(PARTITIONS):
+                    assert await broker.append(index) == ErrorCode.NONE
+                    assert broker.replicas.partition("t", index).log_end_offset >= 4
+
+        run(again())
+        assert [verify_directory(path) for path in broker.paths] == [[], [], []]
+
+
+def test_with_no_directory_left_there_is_no_broker(broker):
+    for path in broker.paths:
+        shutil.rmtree(path)
+    with pytest.raises(ConfigError, match="no log directory can be used"):
+        run(broker.start())
+
+
+def test_a_directory_in_use_is_refused(broker):
+    lock = DirectoryLock(broker.paths[0])
+    with pytest.raises(ConfigError, match="in use by another broker"):
+        run(broker.start())
+    lock.release()
+
+
+def test_another_brokers_directory_is_refused(broker, tmp_path):
+    shutil.rmtree(tmp_path / "metadata")  # the metadata was lost: these directories belong to nobody it knows
+    with pytest.raises(ConfigError, match="belongs to node"):
+        run(broker.start())
+
+
+def test_a_directory_with_partitions_and_no_identity_is_refused(tmp_path):
+    made = Broker(tmp_path)
+    os.makedirs(f"{made.paths[0]}/orders-0")
+    with pytest.raises(ConfigError, match=r"holds orders-0 but no meta\.properties"):
+        run(made.start())
+
+
+def test_a_directory_that_fails_takes_only_its_partitions_and_the_last_one_the_broker(broker):
+    async def life():
+        async with broker:
+            states = broker.replicas.states
+            states[0].directory.fail(OSError(5, "made to fail"))
+            for index, home in enumerate(broker.placed):
+                failed = home == broker.paths[0]
+                assert await broker.append(index) == (
+                    ErrorCode.KAFKA_STORAGE_ERROR if failed else ErrorCode.NONE
+                )
+            assert broker.all_offline == []
+            states[1].directory.fail(OSError(5, "made to fail"))
+            states[2].directory.fail(OSError(5, "made to fail"))
+            assert len(broker.all_offline) == 1
+            assert "made to fail" in broker.all_offline[0]
+
+    run(life())
+    run(broker.start())  # a start finds the disks mended, and takes up every one
+
+
+def damage(path):
+    with open(path, "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff\xff")
+
+
+def test_the_scrubber_runs_with_the_broker(tmp_path, caplog):
+    """On threads, past the page cache, driven by the replica manager's tick."""
+    made = Broker(tmp_path)
+
+    async def life():
+        async with made:
+            await made.create(internal_segment_bytes=2000)
+            for index in range(PARTITIONS):
+                assert await made.append(index, 30) == ErrorCode.NONE
+            directories = [state.directory for state in made.replicas.states]
+            for directory in directories:
+                directory.checkpointer.start()
+            await until(lambda: all(directory.stats.checkpoints >= 2 for directory in directories))
+            log = made.replicas.partition("t", 0).log
+            victim = log.segments[1]
+            damage(victim.path)
+            await until(lambda: all(directory.stats.scrub_last_pass_ms for directory in directories), made)
+            assert sum(directory.stats.scrub_findings for directory in directories) == 1
+            sealed = sum(
+                len(made.replicas.partition("t", index).log.segments) - 1 for index in range(PARTITIONS)
+            )
+            assert sum(directory.stats.scrubbed_segments for directory in directories) == sealed > 10
+            with pytest.raises(BrokerError) as caught:
+                await made.replicas.partition("t", 0).read_async(victim.base_offset, 1000)
+            assert caught.value.code == ErrorCode.CORRUPT_MESSAGE
+            assert await made.append(0) == ErrorCode.NONE
+
+    async def until(reached, ticking=None):
+        while not reached():
+            if ticking is not None:
+                ticking.clock.advance(1000)
+                ticking.replicas._tick()
+                ticking.replicas._ticker.cancel()
+            await asyncio.sleep(0.005)
+
+    run(life())
+    (error,) = [record for record in caplog.records if "damage" in record.getMessage()]
+    assert error.fields["partition"] == "t-0"
+    assert error.fields["position"] == 0
