@@ -47,11 +47,11 @@ class Broker:
             on_all_offline=self.all_offline.append,
         )
         try:
-            for directory_id, path in self.replicas.identify(self.metadata.image):
-                await self.metadata.register_directory(directory_id, path)
+            self.replicas.identify(self.metadata.image)
             await self.replicas.open(self.metadata.image)
-            for directory_id in self.replicas.online_directories:
-                self.metadata.directory_online(directory_id)
+            for state in self.replicas.states:
+                if state.online:
+                    await self.metadata.register_directory(state.directory_id, state.path)
         except ConfigError:
             await self.metadata.close()
             for state in self.replicas.states:
