@@ -5,12 +5,15 @@ Each returns a recorded `Story` and the operation from which on it is to be cras
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable
 
 from logbroker.base.clock import ManualClock
 from logbroker.config.topic import TopicConfig
+from logbroker.storage.journal_format import read_commit, scan_heads
 from logbroker.storage.log_dir_options import LogDirectoryOptions
+from logbroker.testing.explore import CrashPoint
 from logbroker.testing.model import Model
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_engine import Key, SimEngine
@@ -89,6 +92,16 @@ class _Stage:
         self.start(checkpoint=checkpoint)
         self.story.adopt(self.engine, power_cut=False)
 
+    def next(self, point: CrashPoint) -> _Stage:
+        """The stage after a crash: recovered, and what it shows promised."""
+        other = copy.copy(self)
+        other.story = self.story.after(point, carry=True)
+        other.disk = point.disk
+        other.engine = other.story.engine(self.rng, self.clock)
+        other.start(checkpoint=False)
+        other.story.adopt(other.engine, power_cut=point.power_cut)
+        return other
+
     def end(self, start: int) -> Scenario:
         self.story.end(self.engine)
         return self.story, start
@@ -106,7 +119,7 @@ def deletion_forgotten(seed: int) -> Scenario:
     engine.delete_topic("t")
     engine.settle()
     engine.directories[0].checkpointer.start()
-    return stage.end(stage.until_operation("name", "checkpoint.tmp -> "))
+    return stage.end(stage.until_operation("name", "/d0/checkpoint.tmp -> "))
 
 
 def removed_at_start(seed: int) -> Scenario:
@@ -122,7 +135,86 @@ def removed_at_start(seed: int) -> Scenario:
     stage.until_operation("datasync", ".ring")
     stage.restart(checkpoint=False)
     stage.engine.directories[0].checkpointer.release()
-    return stage.end(stage.until_operation("name", "checkpoint.tmp -> "))
+    return stage.end(stage.until_operation("name", "/d0/checkpoint.tmp -> "))
+
+
+def checkpoint_of_a_new_folder(seed: int) -> Scenario:
+    """The first checkpoint that speaks of a partition is just being published."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key)
+    engine.settle()
+    engine.directories[0].checkpointer.start()
+    return stage.end(stage.until_operation("name", "/d0/checkpoint.tmp -> "))
+
+
+def torn_commit(seed: int) -> Scenario:
+    """A power cut tears a commit, its header whole; the next life commits twice."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key)
+    engine.settle()  # so that the ring file is needed
+    stage.append(key, 12)
+    at = stage.until_operation("write", ".ring")
+    stage.story.end(engine)
+    rng = random.Random(seed)
+    while True:
+        disk = stage.disk.crash(at, rng)
+        if _torn(disk):
+            break
+    stage = stage.next(CrashPoint(at, disk.decision, True, disk))
+    for _ in range(2):
+        stage.append(key)
+        stage.engine.settle()
+    return stage.end(stage.disk.operations)
+
+
+def _torn(disk: SimDisk) -> bool:
+    for name in disk.listdir("/d0/journal"):
+        if name.endswith(".ring"):
+            file = disk.open(f"/d0/journal/{name}")
+            data = memoryview(file.pread(file.size(), 0))
+            commits = [read_commit(data, position) for position, _ in scan_heads(data)]
+            if any(commit is not None and commit.payload_error for commit in commits):
+                return True
+    return False
+
+
+def log_start_in_the_page_cache(seed: int) -> Scenario:
+    """The process is killed when the page cache alone holds the commit with a log start; the next start removes segments."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_CONFIG)
+    stage.append(key, 3)
+    engine.settle()
+    engine.directories[0].checkpointer.start()
+    engine.settle()
+    engine.delete_records(key, 2)
+    stage.until_operation("write", ".ring")
+    stage.story.end(engine)
+    start = stage.disk.operations
+    stage.engine = stage.story.engine(stage.rng, stage.clock)
+    stage.start(checkpoint=False)
+    return stage.end(start)
+
+
+def cut_batches_come_back(seed: int) -> Scenario:
+    """A page-cache topic is cut inside a segment, and taken on from there."""
+    stage = _Stage(seed)
+    engine = stage.start()
+    key = stage.topic(with_policy(_ROOMY, page_cache=True))
+    engine.settle()
+    stage.append(key, 3)
+    engine.settle()
+    _sync_everything(stage)
+    engine.truncate(key, 1)
+    engine.settle()
+    start = stage.disk.operations
+    stage.append(key)
+    engine.settle()
+    return stage.end(start)
 
 
 def cut_segments_come_back(seed: int) -> Scenario:
@@ -213,6 +305,8 @@ def _sync_everything(stage: _Stage) -> None:
 SCENARIOS: dict[str, Callable[[int], Scenario]] = {
     "deletion.Deletions._rename_steps:sync_dir": deletion_forgotten,
     "recovery._set_aside:sync_dir": removed_at_start,
+    "checkpointer.Checkpointer._publish_steps:sync_dir#2": checkpoint_of_a_new_folder,
+    "truncation.Truncations._cut_steps:datasync": cut_batches_come_back,
     "log_dir.LogDirectory.remove_segment_steps:sync_dir": cut_segments_come_back,
     "rebuild.Rebuild._remove_rest:sync_dir": removed_names_come_back,
     "flush_policy._end_steps:datasync": unacknowledged_comes_back,

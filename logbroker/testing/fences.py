@@ -20,7 +20,8 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from logbroker.testing import broken_orders as broken
-from logbroker.testing.fence_scenarios import SCENARIOS
+from logbroker.testing import fence_scenarios
+from logbroker.testing.fence_scenarios import SCENARIOS, Scenario
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_faults import Fault
 from logbroker.testing.sim_story import Story
@@ -62,7 +63,7 @@ SYNCS = {
 
 NO_PROMISE = {
     "journal.Journal.fill_steps:datasync": "Speed: a commit into the file finds its blocks allocated and no metadata to write.",
-    "file_pool.FilePool.get:datasync": "Its error counts, not what it makes durable: see *files: sync, then close*.",
+    "file_pool.FilePool._let_go:datasync": "Its error counts, not what it makes durable: see *files: sync, then close*.",
 }
 """Sync calls without which no crash alone breaks a promise, and why they are made."""
 
@@ -78,10 +79,8 @@ class Order(NamedTuple):
     guards: str
     without: Callable[[], AbstractContextManager[object]]
     prepare: Callable[[SimDisk, random.Random], None] = lambda _disk, _rng: None
-    kills: float = 0.15
-    """Share of killed processes among the crashes."""
-    nested: float = 0.15
-    """Share of recoveries that are gone on from, and crashed again."""
+    scenario: Callable[[int], Scenario] | None = None
+    """A life made for it, where random ones hardly ever need it."""
 
 
 def _failing_sync(disk: SimDisk, rng: random.Random) -> None:
@@ -135,14 +134,13 @@ ORDERS = [
         "recovery: new generation",
         "Bytes of an earlier life are never taken for this one's.",
         broken.same_generation,
-        nested=0.6,
+        scenario=fence_scenarios.torn_commit,
     ),
     Order(
         "recovery: make sure first",
         "What recovery acts on outlives what it did.",
         broken.make_sure_late,
-        kills=0.5,
-        nested=0.6,
+        scenario=fence_scenarios.log_start_in_the_page_cache,
     ),
     Order(
         "files: sync, then close",
@@ -231,9 +229,13 @@ def without_order(order: Order, *, points: int, enough: bool) -> Tried:
 
     def lives(seed: int) -> Generator[tuple[Story, int], None, None]:
         with order.without():
-            yield Story.record(seed, prepare=order.prepare), 0
+            if order.scenario is not None:
+                yield order.scenario(seed)
+            else:
+                yield Story.record(seed, prepare=order.prepare), 0
 
-    return _explore(lives, points=points, enough=enough, kills=order.kills, nested=order.nested)
+    kills, nested = (0.15, 0.15) if order.scenario is None else (0.0, 0.0)
+    return _explore(lives, points=points, enough=enough, kills=kills, nested=nested)
 
 
 def _explore(

@@ -88,6 +88,7 @@ class LogModel:
     _promises: list[_Promise] = field(default_factory=list)
     _starts_begun: list[tuple[int, int]] = field(default_factory=list)
     _starts_promised: list[tuple[int, int]] = field(default_factory=list)
+    _cuts: list[tuple[int, int]] = field(default_factory=list)
     _deletion_begun: int | None = None
     _deletion_promised: int | None = None
 
@@ -116,6 +117,10 @@ class LogModel:
     def promise(self, change: int, *, to_disk: bool = True) -> None:
         """This change, and with it all before it, was acknowledged."""
         self._promises.append(_Promise(self.now(), change + 1, to_disk))
+
+    def promise_cut(self, change: int) -> None:
+        """What this truncation took never comes back, though what it left may be lost (a cut of a page-cache topic)."""
+        self._cuts.append((self.now(), change + 1))
 
     def promise_up_to(self, end_offset: int, *, to_disk: bool = True) -> None:
         """A consumer was served, or a mark published, up to this offset: the appends below it stay."""
@@ -203,6 +208,7 @@ class LogModel:
             ],
             default=0,
         )
+        cut = max([number for made, number in self._cuts if made <= at], default=0)
         # The states that recovery may have chosen, grouped by the last truncation they include: (its number, kept batches).
         content: list[Batch] = []
         groups: list[tuple[int, list[Batch]]] = [(0, [])]
@@ -219,16 +225,28 @@ class LogModel:
         reasons = []
         for index, (first, kept) in enumerate(groups):
             last = groups[index + 1][0] - 1 if index + 1 < len(groups) else begun
-            if last < promised:
+            if last < promised or first < cut:
                 continue
-            reason = self._check_group(first, last, kept, max(promised, first), found)
+            reason = self._check_group(first, last, kept, promised, found, lossy=cut > 0)
             if not reason:
                 return ""
             reasons.append(reason)
         return reasons[-1] if len(set(reasons)) == 1 else " | ".join(reasons)
 
-    def _check_group(self, first: int, last: int, kept: list[Batch], least: int, found: RecoveredLog) -> str:
-        """Compare with the states after `least`..`last` changes, of which those from `first` on are appends."""
+    def _check_group(
+        self,
+        first: int,
+        last: int,
+        kept: list[Batch],
+        promised: int,
+        found: RecoveredLog,
+        *,
+        lossy: bool,
+    ) -> str:
+        """Compare with the states after `first`..`last` changes, all appends but the first, and at least the `promised`.
+
+        With `lossy` what a truncation left may have been lost as well, as far as nobody was told of it.
+        """
         appended = [change.batch for change in self._changes[first:last] if change.batch is not None]
         history = [batch for batch in [*kept, *appended] if batch.end_offset > found.start_offset]
         for index, batch in enumerate(found.batches):
@@ -240,7 +258,15 @@ class LogModel:
             if batch.payload != expected.payload:
                 return f"{_name(batch)} holds other bytes than were appended ({_difference(batch.payload, expected.payload)})"
         served_to = found.batches[-1].end_offset if found.batches else found.start_offset
-        ends = set(self._end_after[least : last + 1] if self._changes else [self.first_offset])
+        ends = {self.first_offset}
+        if self._changes:
+            ends = set(self._end_after[max(promised, first) : last + 1])
+            if (
+                promised < first
+            ):  # what the truncation left may have been lost as well, if nobody was told of it
+                least = self._end_after[promised]
+                ends |= {batch.end_offset for batch in kept if batch.end_offset >= least}
+                ends |= {offset for offset in (least, found.start_offset) if offset <= self._end_after[first]}
         if found.end_offset not in ends:
             lost = [batch for batch in history if found.end_offset < batch.end_offset <= min(ends)]
             if lost:
@@ -279,6 +305,7 @@ class LogModel:
             for promise in self._promises
             if promise.made <= at and (promise.to_disk or not power_cut)
         ]
+        other._cuts = [(0, number) for made, number in self._cuts if made <= at]
         other._starts_begun = [(0, offset) for begun, offset in self._starts_begun if begun <= at]
         other._starts_promised = [(0, offset) for made, offset in self._starts_promised if made <= at]
         return other

@@ -352,6 +352,7 @@ class SimEngine:
             if code == ErrorCode.NONE:
                 self.events["truncation"] += 1
                 model.promise(change, to_disk=not log.page_cache)
+                model.promise_cut(change)
                 if log.end_offset != offset:
                     self.complaints.append(f"{log.name}: cut at {log.end_offset} instead of {offset}")
 
