@@ -261,9 +261,7 @@ class LogModel:
         ends = {self.first_offset}
         if self._changes:
             ends = set(self._end_after[max(promised, first) : last + 1])
-            if (
-                promised < first
-            ):  # what the truncation left may have been lost as well, if nobody was told of it
+            if lossy and promised < first:
                 least = self._end_after[promised]
                 ends |= {batch.end_offset for batch in kept if batch.end_offset >= least}
                 ends |= {offset for offset in (least, found.start_offset) if offset <= self._end_after[first]}

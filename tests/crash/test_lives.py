@@ -80,7 +80,7 @@ def test_lives_hold_what_they_are_meant_to_hold():
         "direct": 40,
         "page cache": 40,
         "journal file begun": 60,
-        "ring wait": 5,
+        "ring wait": 2,
         "write-back": 20,
         "checkpoint": 100,
         "segment": 200,

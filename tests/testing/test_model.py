@@ -238,3 +238,22 @@ def test_exactly_the_prefixes_of_history_are_accepted(changes, data):
     for number, state in enumerate(states):
         accepted = check(log, shown(state)) == ""
         assert accepted == (state in states[promised:]), f"state {number}"
+
+
+def test_a_cut_may_be_durable_though_what_it_left_is_not():
+    log = Model(Time()).create("t-0")
+    kept, gone, later = batch(0, 2, "kept"), batch(2, 4, "gone"), batch(2, 3, "later")
+    log.append(kept)
+    log.append(gone)
+    cut = log.truncate(2)
+    assert check(log, shown([kept, gone])) == ""
+    log.promise_cut(cut)
+    log.append(later)
+    assert "was never appended" in check(log, shown([kept, gone])) or "stands where" in check(
+        log, shown([kept, gone])
+    )
+    for state in ([], [kept], [kept, later]):
+        assert check(log, shown(state)) == ""
+    log.promise(cut)
+    assert check(log, shown([kept])) == ""
+    assert "lost" in check(log, shown([]))
