@@ -167,7 +167,9 @@ class Checkpointer:
             if segment.tail and (job := segment.unwritten(with_indexes=False)) is not None
         ]
         directory.executor.submit(
-            "writer", self._write_steps(folders, jobs), lambda _, error: self._written_back(jobs, error)
+            "writer",
+            directory.guarded(self._write_steps(folders, jobs)),
+            lambda _, error: self._written_back(jobs, error),
         )
 
     def _written_back(self, jobs: list[WriteJob], error: BaseException | None) -> None:
@@ -203,7 +205,7 @@ class Checkpointer:
         capture = self._capture(clean=clean)
         directory.executor.submit(
             "writer",
-            self._write_steps(capture.folders, capture.jobs),
+            directory.guarded(self._write_steps(capture.folders, capture.jobs)),
             lambda _, error: self._sync(capture, error),
         )
 
@@ -242,7 +244,9 @@ class Checkpointer:
         if len(capture.syncs) > self._directory.options.sync_filesystem_files:
             capture.lanes_left = 1
             self._directory.executor.submit(
-                "sync-0", self._sync_all_steps(capture), lambda _, error: self._synced(capture, error)
+                "sync-0",
+                self._directory.guarded(self._sync_all_steps(capture)),
+                lambda _, error: self._synced(capture, error),
             )
             return
         lanes = min(SYNC_LANES, len(capture.syncs))
@@ -253,7 +257,9 @@ class Checkpointer:
         for lane in range(lanes):
             part = capture.syncs[lane::lanes]
             self._directory.executor.submit(
-                f"sync-{lane}", self._sync_steps(part), lambda _, error: self._synced(capture, error)
+                f"sync-{lane}",
+                self._directory.guarded(self._sync_steps(part)),
+                lambda _, error: self._synced(capture, error),
             )
 
     def _sync_all_steps(self, capture: _Capture) -> Steps[None]:
@@ -325,6 +331,10 @@ class Checkpointer:
         data = checkpoint_file.encode(generation, salt, capture.sequence, encoded, clean=capture.clean)
         # What this checkpoint makes superfluous goes when it is written: it had better be written to this disk.
         directory.check_mounted()
+        if (
+            directory.broken is not None
+        ):  # a sync that failed may have taken what ours could no longer make durable
+            raise directory.broken
         checkpoint_file.write(vfs, directory.path, data)
         directory.check_mounted()
 

@@ -142,7 +142,7 @@ class CommitPath:
         ]
         directory.executor.submit(
             self.lane_of(log),
-            write_and_sync_steps(directory, log, jobs, targets),
+            directory.guarded(write_and_sync_steps(directory, log, jobs, targets)),
             lambda _, error: self._direct_done(log, batches, controls, jobs, targets, error),
         )
         directory.note_direct(sum(item.size for item in batches))
@@ -157,6 +157,7 @@ class CommitPath:
         error: BaseException | None,
     ) -> None:
         directory = self._directory
+        error = error or directory.broken
         if error is not None:
             directory.fail(error)
         if directory.offline_reason is not None:

@@ -74,7 +74,7 @@ class Deletions:
                 self._release(log.path)
                 on_done()
             else:
-                directory.executor.submit("writer", self._rename_steps(log), renamed)
+                directory.executor.submit("writer", directory.guarded(self._rename_steps(log)), renamed)
 
         def renamed(target: str | None, error: BaseException | None) -> None:
             if error is not None:

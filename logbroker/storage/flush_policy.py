@@ -82,7 +82,7 @@ class FlushPolicy:
         def alone() -> None:
             # Neither checkpoint nor write-back is under way, but one may have written what is held here.
             steps = _end_steps(directory, log, segment.path, segment.written)
-            directory.executor.submit("writer", steps, cut)
+            directory.executor.submit("writer", directory.guarded(steps), cut)
 
         directory.checkpointer.exclusively(alone)
 
@@ -161,6 +161,7 @@ class FlushPolicy:
         end, base, position = log.end_offset, active.base_offset, active.size
 
         def flushed(_: None, error: BaseException | None) -> None:
+            error = error or directory.broken
             if error is not None:
                 directory.fail(error)
             else:
@@ -172,7 +173,9 @@ class FlushPolicy:
                 directory.commit_path.release(log)
 
         directory.executor.submit(
-            directory.commit_path.lane_of(log), write_and_sync_steps(directory, log, jobs, targets), flushed
+            directory.commit_path.lane_of(log),
+            directory.guarded(write_and_sync_steps(directory, log, jobs, targets)),
+            flushed,
         )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
 from logbroker.base import logs
@@ -36,7 +37,7 @@ from logbroker.storage.flush_policy import FlushPolicy
 from logbroker.storage.index import MapCache
 from logbroker.storage.index_rebuild import IndexRebuilder
 from logbroker.storage.journal import CommitReport, Journal
-from logbroker.storage.journal_format import BATCH, LOG_START
+from logbroker.storage.journal_format import BATCH
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.producer_state import ProducerEntry
@@ -47,12 +48,14 @@ from logbroker.storage.recovery import (
     recover_steps,
 )
 from logbroker.storage.segment import Reader, Segment, WriteJob
-from logbroker.storage.segment_files import DELETED_SUFFIX
 from logbroker.storage.stats import StorageStats
+from logbroker.storage.trimming import Trimming
 from logbroker.storage.truncation import Truncations
 from logbroker.storage.vfs import Vfs, read_whole, write_unsynced
 
 _log = logs.get("storage")
+
+T = TypeVar("T")
 
 
 class LogDirectory:
@@ -76,16 +79,15 @@ class LogDirectory:
         self.options = options
         self.parallel_direct = options.parallel_direct
         self.offline_reason: str | None = None
+        self.broken: BaseException | None = None
+        """The first error of a lane that writes or syncs; `offline_reason` follows as soon as the loop hears of it."""
         self.closing = False
         self.stats = StorageStats()
         self.logs: dict[tuple[bytes, int], Log] = {}
-        self.pool = FilePool(
-            vfs, options.open_files_max, on_sync_failed=lambda error: executor.post(self.fail, error)
-        )
+        self.pool = FilePool(vfs, options.open_files_max, on_sync_failed=self._sync_failed)
         self.maps = MapCache(self.pool, options.open_files_max)
         self._on_offline = on_offline
         self._on_closed: Callable[[], None] | None = None
-        self._condemned: list[tuple[int, list[str], str]] = []
         self._device = -1
         self._reserve_reached = False
         self._room_bytes = 0
@@ -96,6 +98,7 @@ class LogDirectory:
         self.policy = FlushPolicy(self)
         self.deletions = Deletions(self)
         self.truncations = Truncations(self)
+        self.trimming = Trimming(self)
         self.journal = Journal(
             vfs,
             executor,
@@ -245,25 +248,8 @@ class LogDirectory:
             _log.warning("a producer snapshot can't be written", partition=log.name, reason=str(error))
 
     def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
-        """See `LogHost`: announce in the journal, then rename the files, remove them after `file.delete.delay.ms`."""
-
-        def announced(item: JournalItem) -> None:
-            if not item.error:
-                log.start_offset = max(log.start_offset, offset)
-                self.mark_dirty(log)
-                self.commit_path.when_quiet(log, lambda: self._drop(log))
-            on_done(item.error)
-
-        if log.truncating:
-            on_done(ErrorCode.NOT_LEADER_OR_FOLLOWER)
-            return
-        log.announced_start = max(log.announced_start, offset)
-        base = log.segments[-1].base_offset
-        self.enqueue(
-            JournalItem(
-                LOG_START, log, log.epochs.latest, base, 0, offset, offset, offset, 0, on_done=announced
-            )
-        )
+        """See `LogHost`, and `trimming.py`."""
+        self.trimming.advance_start(log, offset, on_done)
 
     def create_log(self, partition: KnownPartition, *, leader_epoch: int = 0) -> Log:
         """A new, empty partition; its folder is made in the background (its existence is the metadata's to decide)."""
@@ -287,12 +273,23 @@ class LogDirectory:
         """Cut the log's end off at `offset`, durably: see `truncation.py`. Appends are refused meanwhile."""
         self.truncations.truncate_to(log, offset, on_done)
 
-    def _after(self, error: BaseException | None, on_done: Callable[[], None]) -> None:
-        if error is not None:
-            self.fail(error)
-        on_done()
+    # What lanes tell at once, and what the commit path and the checkpointer tell
 
-    # What the commit path and the checkpointer tell
+    def guarded(self, steps: Steps[T]) -> Steps[T]:
+        """Lane: these steps, whose error stops the other lanes before the loop hears of it.
+
+        A kernel tells a failed sync once. Another lane's sync of the same file, or directory, may succeed right after it,
+        and must not be believed.
+        """
+        try:
+            return (yield from steps)
+        except Exception as error:
+            self.broken = self.broken or error
+            raise
+
+    def _sync_failed(self, error: OSError) -> None:
+        self.broken = self.broken or error
+        self.executor.post(self.fail, error)
 
     def mark_dirty(self, log: Log) -> None:
         """The partition changed: the next checkpoint captures it."""
@@ -393,46 +390,7 @@ class LogDirectory:
         self.vfs.sync_dir(segment.path.rpartition("/")[0])
         yield
 
-    # Trimming
-
-    def _drop(self, log: Log) -> None:
-        """Give up the segments that lie wholly below the log's start."""
-        if log.deleted:
-            return
-        segments = log.drop_below(log.start_offset)
-        paths = []
-        for segment in segments:
-            self.checkpointer.tail_bytes -= sum(item.size for item in segment.tail)
-            segment.tail = []
-            segment.dropped = True
-            for path in segment.file_paths():
-                self.maps.forget(path)
-                paths.append(path)
-        if not paths:
-            return
-        due = self.clock.wall_ms() + log.config.file_delete_delay_ms
-
-        def renamed(_: None, error: BaseException | None) -> None:
-            if error is not None:
-                self.fail(error)
-            else:
-                self._condemned.append((due, [path + DELETED_SUFFIX for path in paths], log.path))
-
-        self.executor.submit("writer", self._rename_steps(paths), renamed)
-
-    def _rename_steps(self, paths: list[str]) -> Steps[None]:
-        for path in paths:
-            if self.vfs.exists(path):
-                self.vfs.rename(path, path + DELETED_SUFFIX)
-                self.pool.forget(path)
-                yield
-
-    def _unlink_steps(self, condemned: list[tuple[int, list[str], str]]) -> Steps[None]:
-        for _, paths, folder in condemned:
-            if self.vfs.exists(folder):
-                for path in paths:
-                    self.vfs.unlink(path)
-                yield
+    # Time
 
     def tick(self, now_ms: int) -> None:
         """Once a second or so: due checkpoints, due deletions, the disk's reserve, page-cache flushes."""
@@ -440,12 +398,7 @@ class LogDirectory:
             return
         self.checkpointer.tick(now_ms)
         self.index_rebuilder.tick()
-        due = [entry for entry in self._condemned if entry[0] <= now_ms]
-        if due:
-            self._condemned = [entry for entry in self._condemned if entry[0] > now_ms]
-            self.executor.submit(
-                "writer", self._unlink_steps(due), lambda _, error: self._after(error, lambda: None)
-            )
+        self.trimming.tick(now_ms)
         try:
             self.check_mounted()
             # What waits in memory for its segment will take its room yet.

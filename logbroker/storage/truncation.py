@@ -143,7 +143,9 @@ class Truncations:
             if log in self._active:
                 self._go_on(log)
 
-        directory.executor.submit("writer", self._cut_steps(log, segment, removed, jobs, scan), done)
+        directory.executor.submit(
+            "writer", directory.guarded(self._cut_steps(log, segment, removed, jobs, scan)), done
+        )
 
     def _cut_steps(
         self,
