@@ -222,7 +222,12 @@ class ReplicaManager:
             if partition.directory_id == state.directory_id
         ]
         done: asyncio.Future[tuple[RecoveryReport | None, BaseException | None]] = loop.create_future()
-        state.directory.open(known, lambda report, error: done.set_result((report, error)))
+
+        def opened(report: RecoveryReport | None, error: BaseException | None) -> None:
+            if not done.done():  # the start may have been given up meanwhile
+                done.set_result((report, error))
+
+        state.directory.open(known, opened)
         report, error = await done
         state.report = report
         if error is not None:
