@@ -19,7 +19,7 @@ from logbroker.base.errors import BrokerError
 from logbroker.storage.append import JournalItem
 from logbroker.storage.executor import Steps
 from logbroker.storage.journal_format import DELETE
-from logbroker.storage.recovery import DELETE_SUFFIX, aside_name
+from logbroker.storage.recovery import doomed_path
 
 if TYPE_CHECKING:
     from logbroker.storage.log import Log
@@ -111,9 +111,7 @@ class Deletions:
         vfs = directory.vfs
         if not vfs.exists(log.path):
             return None
-        # The index comes after the topic's id, as the end of a long name is cut off.
-        ending = f".{log.topic_id.hex}-{log.index}{DELETE_SUFFIX}"
-        target = f"{directory.path}/{aside_name(log.name, ending)}"
+        target = doomed_path(directory.path, log.name, log.topic_id, log.index)
         vfs.rename(log.path, target)
         directory.pool.forget_under(log.path)
         yield

@@ -213,12 +213,10 @@ def _set_aside(
     vfs = directory.vfs
     expected = {f"{partition.topic}-{partition.partition}": partition.topic_id for partition in known}
     strays: list[str] = []
-    changed = False
     for name in vfs.listdir(directory.path):
         path = f"{directory.path}/{name}"
         if name.endswith(DELETE_SUFFIX):
             yield from directory.remove_folder_steps(path)
-            changed = True
             continue
         topic, dash, index = name.rpartition("-")
         if not dash or not index.isdecimal():
@@ -236,8 +234,14 @@ def _set_aside(
         elif owner == topic_id:
             continue
         found = plans.get((topic_id.bytes, int(index))) if topic_id is not None else None
-        if found is not None and found.deleted:
-            yield from directory.remove_folder_steps(path)
+        if found is not None and found.deleted and topic_id is not None:
+            # As in `deletion.py`: half of a folder must not be taken for somebody else's.
+            target = doomed_path(directory.path, name, topic_id, int(index))
+            vfs.rename(path, target)
+            yield
+            vfs.sync_dir(directory.path)
+            yield
+            yield from directory.remove_folder_steps(target)
         else:
             vfs.rename(path, _stray_path(directory, name, topic_id))
             strays.append(name)
@@ -247,10 +251,6 @@ def _set_aside(
                 topic_id=str(topic_id),
                 topic=topic,
             )
-        changed = True
-        yield
-    if changed:
-        vfs.sync_dir(directory.path)
         yield
     return strays
 
@@ -261,6 +261,12 @@ PARTITION_METADATA = "partition.metadata"
 def aside_name(name: str, ending: str) -> str:
     """The folder `name` out of the way: its name, cut where it is too long, and `ending`, which tells it from all others."""
     return name[: NAME_BYTES_MAX - len(ending)] + ending
+
+
+def doomed_path(directory: str, name: str, topic_id: UUID, index: int) -> str:
+    """What the folder `name` is called while it is being removed; whatever has such a name is removed at the next start."""
+    # The index comes after the topic's id, as the end of a long name is cut off.
+    return f"{directory}/{aside_name(name, f'.{topic_id.hex}-{index}{DELETE_SUFFIX}')}"
 
 
 def _stray_path(directory: LogDirectory, name: str, topic_id: UUID | None) -> str:
