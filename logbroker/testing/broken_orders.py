@@ -22,6 +22,7 @@ from logbroker.storage.flush_policy import FlushPolicy
 from logbroker.storage.journal import Generation, Journal, read_generations
 from logbroker.storage.journal_format import LOG_START, PAGE_CACHE, TRUNCATE
 from logbroker.storage.log import Log
+from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.producer_state import DuplicateOf, ProducerEntry, ProducerStates
 from logbroker.storage.rebuild import Rebuild
 from logbroker.storage.replay import Piece
@@ -337,3 +338,12 @@ def evicted_unsynced() -> Patch:
         del self._pinned[path]
 
     return patch.object(FilePool, "_let_go", wrong)
+
+
+def unguarded_lanes() -> Patch:
+    """A lane's error is known when the loop hears of it, not before."""
+
+    def wrong(self: LogDirectory, steps: Steps[Any]) -> Steps[Any]:
+        return steps
+
+    return patch.object(LogDirectory, "guarded", wrong)

@@ -143,6 +143,12 @@ ORDERS = [
         scenario=fence_scenarios.log_start_in_the_page_cache,
     ),
     Order(
+        "failure: other lanes stop at once",
+        "No checkpoint believes a sync that came after a failed one.",
+        broken.unguarded_lanes,
+        _failing_sync,
+    ),
+    Order(
         "files: sync, then close",
         "A dirty file that must be closed is synced first: opened again it would not hear of its write error.",
         broken.evicted_unsynced,

@@ -73,6 +73,8 @@ class SimDisk:
         """Stands for the choice that `crash` made for this disk: (at, decision) is the point's identity."""
         self.dead = False
         self.read_only = False
+        self.accidents = 0
+        """How often something went wrong so far."""
         self.faults: list[Fault] = []
         self._last_inode = last_inode
         self._open_counts: dict[int, int] = {}
@@ -162,6 +164,7 @@ class SimDisk:
         """The fault that this operation runs into, if any."""
         for fault in self.faults:
             if fault.strikes(operation, path, label):
+                self.accidents += 1
                 return fault
         return None
 
@@ -240,7 +243,10 @@ class SimDisk:
         if grown is not None:
             node.size = end
         node.modified_ms = self.now_ms()
-        self.trace.operations.append(Operation("write", path, inode, tuple(pages), grown, node.modified_ms))
+        reach = min(node.size, number * PAGE_SIZE)
+        self.trace.operations.append(
+            Operation("write", path, inode, tuple(pages), grown, node.modified_ms, reach=reach)
+        )
         if self.fail_writeback_after >= 0 and self.fail_writeback_of in path:
             self.fail_writeback_after -= 1
             if self.fail_writeback_after < 0:
@@ -265,6 +271,7 @@ class SimDisk:
         self.trace.operations.append(Operation("datasync", path, inode, label=label))
 
     def _lose_file(self, inode: int, path: str) -> None:
+        self.accidents += 1
         self._errors[inode] = self.writeback_errors(inode) + 1
         self.trace.operations.append(Operation("lose file", path, inode))
 

@@ -387,7 +387,9 @@ class SimEngine:
         """Folders of partitions that were deleted to the end. What a start doesn't find has come to its end."""
         gone = {key for _, key in self.world.gone}
         for number, directory in enumerate(self.directories):
+            faults, self.disk.faults = self.disk.faults, []
             names = self.disk.listdir(directory.path)
+            self.disk.faults = faults
             for _, key in self.world.deleted:
                 ghosts = [name for name in names if f".{key[0].hex}-{key[1]}" in name]
                 if number in self.errors or directory_of(*key, len(self.directories)) != number:

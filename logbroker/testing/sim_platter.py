@@ -27,8 +27,11 @@ from logbroker.testing.sim_image import PAGE_SIZE, SECTOR_SIZE, SECTORS_PER_PAGE
 SIZE = -1
 """In place of a page number: the effect sets the file's size."""
 
+GROW = -2
+"""In place of a page number: the effect makes the file at least so long."""
+
 FileEffect = tuple[int, bytes, int, int]
-"""(page number or SIZE, page bytes, new size if SIZE, index of the operation)."""
+"""(page number, SIZE or GROW; page bytes; new size if SIZE or GROW; index of the operation)."""
 
 
 class FileEffects:
@@ -112,14 +115,26 @@ class Platter:
     # Operations, as the trace replays them.
 
     def write(
-        self, at: int, inode: int, pages: Iterable[tuple[int, bytes]], size: int | None, modified_ms: int
+        self,
+        at: int,
+        inode: int,
+        pages: Iterable[tuple[int, bytes]],
+        size: int | None,
+        modified_ms: int,
+        reach: int = 0,
     ) -> None:
-        """Pages written through the cache, and the new size if it changed (sizes apply before pages when it shrinks)."""
+        """Pages written through the cache, and the new size if it changed (sizes apply before pages when it shrinks).
+
+        `reach` is where the file ends with these pages: if the sync is lost that made it so long, writing them again
+        makes it so long again, as Linux' file systems move the size on disk along with what they write behind it.
+        """
         file = self.files.get(inode)
         if file is None:
             file = self.files[inode] = FileEffects([], 0, modified_ms)
         if size is not None:
             file.effects.append((SIZE, b"", size, at))
+        elif file.lost and reach:
+            file.effects.append((GROW, b"", reach, at))
         file.effects.extend([(number, page, 0, at) for number, page in pages])
         file.modified_ms = modified_ms
 
@@ -227,6 +242,8 @@ def _apply_file_effect(node: FileNode, effect: FileEffect) -> None:
     number, page, size, _ = effect
     if number == SIZE:
         node.resize(size)
+    elif number == GROW:
+        node.size = max(node.size, size)
     else:
         node.pages[number] = page
 
@@ -254,7 +271,7 @@ def _survive(
 
 def _not_superseded(lost: list[FileEffect], settled: list[FileEffect]) -> list[FileEffect]:
     """The lost effects that a later, successful sync did not overwrite."""
-    pages = {effect[0] for effect in settled if effect[0] != SIZE}
+    pages = {effect[0] for effect in settled if effect[0] >= 0}
     sizes = [effect[2] for effect in settled if effect[0] == SIZE]
     kept = [effect for effect in lost if effect[0] not in pages]
     if sizes:
@@ -332,7 +349,7 @@ def _choose_torn(
     index = first
     for _, file in files:
         for effect in file.effects:
-            if keep[index] and effect[0] != SIZE:
+            if keep[index] and effect[0] >= 0:
                 pages.append(index)
             index += 1
     if not pages:

@@ -155,7 +155,7 @@ class Story:
         successor = self.engine(rng, engine.clock)
         successor.start()
         failed = successor.errors or successor.offline
-        if not (failed and any(fault.hits for fault in self.disk.faults)):
+        if not (failed and self.disk.accidents):
             self.adopt(successor, power_cut=False)
         return successor
 
@@ -177,6 +177,9 @@ class Story:
         evicted = rng.random() < 0.5
         if evicted:  # what was lost can't be read any more, as after a power cut
             self.disk.evict(rng)
+            now = self.disk.operations
+            model = self._chapters[-1].model.as_of(now, lambda: self.disk.operations, power_cut=True)
+            self._chapters.append(_Chapter(now, model))
         successor = self.engine(rng, engine.clock)
         successor.start()
         self.adopt(successor, power_cut=evicted)

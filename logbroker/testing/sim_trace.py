@@ -23,6 +23,7 @@ class Operation(NamedTuple):
     modified_ms: int = 0
     effect: NameEffect | None = None
     label: str = ""
+    reach: int = 0
 
     def __str__(self) -> str:
         parts = [self.kind, self.path]
@@ -70,7 +71,14 @@ class Trace:
 def _apply(platter: Platter, operation: Operation, index: int) -> None:
     match operation.kind:
         case "write":
-            platter.write(index, operation.inode, operation.pages, operation.size, operation.modified_ms)
+            platter.write(
+                index,
+                operation.inode,
+                operation.pages,
+                operation.size,
+                operation.modified_ms,
+                operation.reach,
+            )
         case "datasync":
             platter.sync_file(operation.inode)
         case "name" if operation.effect is not None:
