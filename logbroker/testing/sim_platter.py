@@ -273,7 +273,8 @@ def _not_superseded(lost: list[FileEffect], settled: list[FileEffect]) -> list[F
     """The lost effects that a later, successful sync did not overwrite."""
     pages = {effect[0] for effect in settled if effect[0] >= 0}
     sizes = [effect[2] for effect in settled if effect[0] == SIZE]
-    kept = [effect for effect in lost if effect[0] not in pages]
+    grown = max([effect[2] for effect in settled if effect[0] == GROW], default=0)
+    kept = [effect for effect in lost if effect[0] not in pages and (effect[0] != SIZE or effect[2] > grown)]
     if sizes:
         limit = -(-min(sizes) // PAGE_SIZE)
         kept = [effect for effect in kept if effect[0] != SIZE and effect[0] < limit]
