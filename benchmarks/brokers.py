@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import pathlib
-import socket
 import subprocess
-import sys
 import time
 from typing import Protocol
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from logbroker.testing.broker_process import BrokerProcess, free_port
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY / "tests"))
-
-from support.broker_process import BrokerProcess  # noqa: E402  the line above makes it importable
-
 ADMIN_TIMEOUT_S = 60.0
 # Both forget a deleted topic's files soon, so that one row's data doesn't fill the disk for the next.
 DELETE_DELAY = ("log.segment.delete.delay.ms", "1000")
@@ -103,7 +99,7 @@ class Kafka:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory / "kafka"
-        self._port = free_port_pair()
+        self._port = free_port(neighbours=1)  # its controller listens there
 
     @property
     def bootstrap(self) -> str:
@@ -135,19 +131,6 @@ class Kafka:
         pid = int((self._directory / "pid").read_text())
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
         return {"cpu_s": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
-
-
-def free_port_pair() -> int:
-    """A port that is free, and so is the one after it: Kafka's controller listens there."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def create_topic(broker: Broker, topic: str, partitions: int) -> None:

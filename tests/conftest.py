@@ -18,8 +18,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from support.broker_process import BrokerProcess
 from support.kafka_tools import KafkaTools, find_kafka_tools
+
+from logbroker.testing.broker_process import BrokerProcess
 
 IN_CI = os.environ.get("CI") == "true"
 

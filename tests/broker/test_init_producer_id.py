@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from support.broker_process import BrokerProcess
 from support.broker_stage import Stage, on_broker
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.metadata.service import PRODUCER_ID_BLOCK
+from logbroker.testing.broker_process import BrokerProcess
 from logbroker.testing.wire_client import WireClient
 from logbroker.wire.api import API, ApiKey
 from logbroker.wire.messages.init_producer_id import InitProducerIdRequest

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.broker_process import BrokerProcess
 from support.broker_stage import Stage, batch_of, bytes_of, on_broker, produce_request, run_async, until
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import ConfigError, LogbrokerError
 from logbroker.net.client_connection import ClientConnection, ConnectionLostError, UnreachableError
+from logbroker.testing.broker_process import BrokerProcess
 from logbroker.testing.wire_client import EARLIEST, LATEST, WireClient
 from logbroker.wire.api import ApiKey
 from logbroker.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest

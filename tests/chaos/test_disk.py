@@ -14,11 +14,11 @@ import time
 
 import pytest
 from chaos.settings import small_ring
-from support.broker_process import BrokerProcess
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.testing import fail_sync, power_cut
 from logbroker.testing.acked import Ledger, parse_payload, records_in, verify
+from logbroker.testing.broker_process import BrokerProcess
 from logbroker.testing.fail_sync import FailSync
 from logbroker.testing.load import STEADY, Load
 from logbroker.testing.power_cut import LoopDisk

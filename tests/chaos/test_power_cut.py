@@ -13,11 +13,11 @@ import threading
 
 import pytest
 from chaos.settings import SETTINGS
-from support.broker_process import BrokerProcess, run_cli
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.testing import power_cut
 from logbroker.testing.acked import Ledger, verify
+from logbroker.testing.broker_process import BrokerProcess, run_cli
 from logbroker.testing.load import Load
 from logbroker.testing.power_cut import LoopDisk
 

@@ -18,8 +18,8 @@ def bootstrap_servers(tmp_path_factory):
     if named:
         yield named
         return
-    with BrokerProcess(tmp_path_factory.mktemp("broker")) as broker:
-        yield broker.bootstrap_servers
+    with BrokerProcess(tmp_path_factory.mktemp("broker") / "data") as broker:
+        yield broker.bootstrap
 
 
 @pytest.fixture(scope="session")

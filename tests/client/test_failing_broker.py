@@ -24,12 +24,12 @@ from logbroker.testing.broker_process import BrokerProcess
 
 @pytest.fixture
 def broker(tmp_path):
-    with BrokerProcess(tmp_path) as running:
+    with BrokerProcess(tmp_path / "data") as running:
         yield running
 
 
 async def _create(broker, name, partitions=1):
-    async with Admin(broker.bootstrap_servers) as admin:
+    async with Admin(broker.bootstrap) as admin:
         await admin.create_topic(name, partitions=partitions)
 
 
@@ -38,13 +38,13 @@ def test_a_killed_broker_neither_loses_nor_repeats_nor_reorders(broker):
 
     async def main():
         await _create(broker, "topic", 2)
-        async with Producer(broker.bootstrap_servers, batch_bytes=2_000, buffer_bytes=20_000) as producer:
+        async with Producer(broker.bootstrap, batch_bytes=2_000, buffer_bytes=20_000) as producer:
             for number in range(count):
                 await producer.enqueue("topic", b"%d" % number, partition=number % 2)
                 if number in {1_000, 2_500}:
                     await asyncio.to_thread(broker.kill)
                     await asyncio.to_thread(broker.start)
-        async with Consumer(broker.bootstrap_servers) as consumer:
+        async with Consumer(broker.bootstrap) as consumer:
             await consumer.assign_topic("topic", at="beginning")
             records = []
             while len(records) < count:
@@ -62,12 +62,12 @@ def test_a_killed_broker_neither_loses_nor_repeats_nor_reorders(broker):
 def test_a_follower_outlives_its_broker(broker):
     async def main():
         await _create(broker, "topic")
-        async with Consumer(broker.bootstrap_servers) as consumer:
+        async with Consumer(broker.bootstrap) as consumer:
             await consumer.assign_topic("topic", at="end")
             await consumer.position(("topic", 0))
             await asyncio.to_thread(broker.stop)
             await asyncio.to_thread(broker.start)
-            async with Producer(broker.bootstrap_servers) as producer:
+            async with Producer(broker.bootstrap) as producer:
                 await producer.send("topic", b"after the restart")
             assert (await anext(consumer)).value == b"after the restart"
 
@@ -77,7 +77,7 @@ def test_a_follower_outlives_its_broker(broker):
 def test_a_full_buffer_waits_and_then_says_so(broker):
     async def main():
         await _create(broker, "topic")
-        async with Producer(broker.bootstrap_servers, buffer_bytes=5_000, max_block_ms=100) as producer:
+        async with Producer(broker.bootstrap, buffer_bytes=5_000, max_block_ms=100) as producer:
             await producer.send("topic", b"first")
             os.kill(broker.pid, signal.SIGSTOP)
             try:
@@ -98,7 +98,7 @@ def test_a_record_that_nobody_acknowledges_fails_in_time(broker):
     async def main():
         await _create(broker, "topic")
         producer = await Producer(
-            broker.bootstrap_servers, request_timeout_ms=100, delivery_timeout_ms=300
+            broker.bootstrap, request_timeout_ms=100, delivery_timeout_ms=300
         ).start()
         await producer.send("topic", b"first")
         os.kill(broker.pid, signal.SIGSTOP)
@@ -120,7 +120,7 @@ def test_a_record_that_nobody_acknowledges_fails_in_time(broker):
 def test_a_topic_that_is_deleted_under_its_reader(broker):
     async def main():
         await _create(broker, "topic")
-        async with Consumer(broker.bootstrap_servers) as consumer, Admin(broker.bootstrap_servers) as admin:
+        async with Consumer(broker.bootstrap) as consumer, Admin(broker.bootstrap) as admin:
             await consumer.assign_topic("topic", at="beginning")
             assert await consumer.poll(timeout_ms=100) == []
             await admin.delete_topic("topic")
@@ -135,5 +135,5 @@ def test_a_broker_that_is_gone(broker):
     broker.stop()
     for kind in (Producer, Consumer, Admin):
         with pytest.raises(UnreachableError, match=r"is the broker running\?"):
-            asyncio.run(kind(broker.bootstrap_servers).start())
+            asyncio.run(kind(broker.bootstrap).start())
     broker.start()

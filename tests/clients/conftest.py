@@ -15,8 +15,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from support.broker_process import BrokerProcess
 from support.client_driver import KINDS, ClientDriver, ClientMissingError
+
+from logbroker.testing.broker_process import BrokerProcess
 
 OTHER_BROKER = os.environ.get("LOGBROKER_TEST_BOOTSTRAP")
 BROKERS: list[BrokerProcess] = []

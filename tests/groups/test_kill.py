@@ -88,19 +88,19 @@ def join(client):
 
 
 def kill_again_and_again(tmp_path, kills, seed):
-    broker = BrokerProcess(tmp_path, "group.initial.rebalance.delay.ms=0")
+    broker = BrokerProcess(tmp_path / "data")
     committer = Committer(seed)
     with broker:
-        with WireClient(broker.bootstrap_servers) as client:
+        with WireClient(broker.bootstrap) as client:
             client.call(ApiKey.CREATE_TOPICS, CreateTopicsRequest([CreatableTopic("t", 1, 1)], 5000))
             ready(client)
             beat = join(client)
         for _ in range(kills):
-            with WireClient(broker.bootstrap_servers) as client:
+            with WireClient(broker.bootstrap) as client:
                 committer.work(client, committer.random.randint(1, 400))
                 broker.kill()
             broker.start()
-            with WireClient(broker.bootstrap_servers) as client:
+            with WireClient(broker.bootstrap) as client:
                 ready(client)
                 committer.check(client)
                 answer = client.call(ApiKey.HEARTBEAT, beat)

@@ -4,12 +4,10 @@
 held against a Kafka broker too; to record it anew: RECORD_KAFKA=1 pytest tests/groups/test_like_kafka.py
 """
 
-import contextlib
 import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 
 import pytest
@@ -30,19 +28,10 @@ def differences(answers):
 
 
 def test_we_answer_as_kafka_does(tmp_path):
-    with BrokerProcess(tmp_path, "group.initial.rebalance.delay.ms=0") as broker:
-        answers = converse(broker.bootstrap_servers)
+    with BrokerProcess(tmp_path / "data") as broker:
+        answers = converse(broker.bootstrap)
     assert len(answers) >= 200
     assert differences(json.loads(json.dumps(answers))) == {}
-
-
-def _two_free_ports():
-    """A port for Kafka's broker whose neighbour, for its controller, is free too."""
-    while True:
-        port = free_port()
-        with socket.socket() as neighbour, contextlib.suppress(OSError, OverflowError):
-            neighbour.bind(("127.0.0.1", port + 1))
-            return port
 
 
 @pytest.fixture
@@ -50,7 +39,7 @@ def kafka(kafka_lib, tmp_path):
     """The address of a Kafka broker that is stopped after the test."""
     if shutil.which("java") is None:
         pytest.skip("needs a JRE, 17 or newer: apt install default-jre-headless")
-    port = _two_free_ports()
+    port = free_port(neighbours=1)  # its controller listens there
     environment = {"KAFKA_LIB": str(kafka_lib), "PATH": "/usr/local/bin:/usr/bin:/bin"}
     subprocess.run(["bash", KAFKA, "start", tmp_path, str(port)], env=environment, check=True, timeout=90)
     yield f"127.0.0.1:{port}"
