@@ -137,8 +137,10 @@ class _Daemon:
         stopping = asyncio.ensure_future(self._stop.wait())
         starting = asyncio.ensure_future(broker.start())
         helpers = [asyncio.ensure_future(self._extend_timeouts())]
+        gc.disable()  # A full ring is a million objects, none of them garbage, that would be walked again and again.
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            gc.enable()
             if not starting.done():
                 _log.info("stopping before the start was over")
                 starting.cancel()

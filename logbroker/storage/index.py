@@ -208,3 +208,15 @@ class SparseIndex:
         self.file_entries = 0
         self.memory = array("q")
         self.memory_written = 0
+
+
+def rising_entries(data: Buffer, width: int) -> int:
+    """How many entries at the front of an index file are in order, each above the one before."""
+    whole = bytes(data)
+    entries = [whole[at : at + width] for at in range(0, len(whole) // width * width, width)]
+    # Big-endian and never negative, so their bytes are in the order of their numbers; sorting what is sorted is quick.
+    if not entries or not any(entries[0]):  # no entry points to a segment's first batch
+        return 0
+    if entries == sorted(set(entries)):
+        return len(entries)
+    return next(at for at in range(1, len(entries)) if entries[at] <= entries[at - 1])

@@ -54,6 +54,9 @@ PAGE_CACHE = 7
 """The topic is acknowledged from the page cache from here on: whole batches behind the journaled end may be promises."""
 
 _BATCH_PREFIX = struct.Struct(">qiibI")
+_CRC_START = _BATCH_PREFIX.size
+_BATCH_LEAST_BYTES = 61
+_new = tuple.__new__
 
 
 class Entry(NamedTuple):
@@ -136,8 +139,8 @@ def read_commit(data: memoryview, position: int) -> Commit | None:
     table_end = position + HEADER_SIZE + head.entry_count * ENTRY_SIZE
     if table_end > len(data) or crc32c(data[position + 8 : table_end]) != head.crc:
         return None
-    rows = _ENTRY.iter_unpack(data[position + HEADER_SIZE : table_end])
-    entries = [Entry._make(row) for row in rows]
+    # Without `Entry._make`: a full ring has hundreds of thousands.
+    entries = [_new(Entry, row) for row in _ENTRY.iter_unpack(data[position + HEADER_SIZE : table_end])]
     payloads, error = _read_payloads(data, table_end, entries, head)
     size = commit_size(head.entry_count, head.payload_bytes)
     return Commit(head.generation, head.sequence, entries, payloads, size, error)
@@ -149,20 +152,23 @@ def _read_payloads(
     payloads: list[memoryview | None] = []
     if at + head.payload_bytes > len(data):
         return payloads, "the commit is longer than its file"
+    prefix_of = _BATCH_PREFIX.unpack_from
     for entry in entries:
-        if entry.kind != BATCH:
+        _, _, kind, leader_epoch, _, _, _, base_offset, _, length, crc = entry
+        if kind != BATCH:
             payloads.append(None)
             continue
-        batch = data[at : at + entry.length]
-        at += entry.length
+        end = at + length
+        batch = data[at:end]
         payloads.append(batch)
-        prefix = (entry.base_offset, entry.length - 12, entry.leader_epoch, 2, entry.batch_crc)
         if (
-            len(batch) < 61
-            or _BATCH_PREFIX.unpack_from(batch) != prefix
-            or crc32c(batch[21:]) != entry.batch_crc
+            length < _BATCH_LEAST_BYTES
+            or end > len(data)
+            or crc32c(batch[_CRC_START:]) != crc
+            or prefix_of(batch) != (base_offset, length - 12, leader_epoch, 2, crc)
         ):
-            return payloads, f"the batch at offset {entry.base_offset} is damaged"
+            return payloads, f"the batch at offset {base_offset} is damaged"
+        at = end
     return payloads, None
 
 

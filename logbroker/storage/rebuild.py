@@ -24,15 +24,16 @@ from uuid import UUID
 from logbroker.base.errors import CorruptionError, InvalidBatchError
 from logbroker.base.types import Buffer
 from logbroker.config.topic import TopicConfig
-from logbroker.records.batch import HEADER_SIZE, LOG_OVERHEAD, BatchHeader, check_crc, parse_header
+from logbroker.records.batch import HEADER, HEADER_SIZE, LOG_OVERHEAD, BatchHeader, check_crc, parse_header
 from logbroker.storage.checkpoint_file import Point
 from logbroker.storage.executor import Steps
-from logbroker.storage.file_pool import FilePool
+from logbroker.storage.index import rising_entries
 from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, Entry
 from logbroker.storage.leader_epochs import EPOCH_FILE, NOT_SHOWN, LeaderEpochs
 from logbroker.storage.log import Log
+from logbroker.storage.producer_scan import scan_producers
 from logbroker.storage.producer_state import ProducerStates
-from logbroker.storage.replay import Plan
+from logbroker.storage.replay import Piece, Plan
 from logbroker.storage.segment import Segment
 from logbroker.storage.segment_files import SNAPSHOT_SUFFIX, SUFFIXES, file_name, list_bases
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 _RUN_BYTES = 4 << 20
+_new = tuple.__new__
+_unpack_header = HEADER.unpack_from
 
 
 class Rebuild:
@@ -106,8 +109,11 @@ class Rebuild:
             self._epochs.truncate_end(plan.cut)
             self._scan_producers = not self._producers.truncate_to(plan.cut)
         yield from self._open_known()
-        for entry, payload in plan.pieces:
-            yield from self._apply(entry, payload)
+        pieces = iter(plan.pieces)
+        piece = next(pieces, None)
+        while piece is not None:
+            yield from self._apply(*piece)
+            piece = self._go_on(pieces)
         yield from self._flush_run()
         if plan.walk and exists:
             yield from self._walk_tail()
@@ -183,6 +189,48 @@ class Rebuild:
         elif entry.kind == SYNCED:
             yield from self._flush_run()
             yield from self._verify(entry)
+
+    def _go_on(self, pieces: Iterator[Piece]) -> Piece | None:
+        """Take the batches that lie right behind the last one, as `_apply` would; the first piece that is something else.
+
+        Nearly all of a ring is such batches, hundreds of thousands in a full one. Their bytes are proven, and what is true of
+        their segment was asked for the batch before.
+        """
+        segment = self._segments.get(self._run_base) if self._run else None
+        if segment is None or segment.size != self._run_end:
+            return next(pieces, None)
+        run, base, position = self._run, self._run_base, self._run_end
+        limit, covered, latest = self._run_start + _RUN_BYTES, self._covered, self._epochs.latest
+        interval_bytes = self._config.index_interval_bytes
+        end, replayed = self._end, self.replayed
+        piece = None
+        for piece in pieces:
+            entry, payload = piece
+            _, _, kind, epoch, segment_base, at, _, base_offset, next_offset, length, _ = entry
+            if (
+                at != position
+                or segment_base != base
+                or kind != BATCH
+                or payload is None
+                or base_offset < covered
+                or next_offset < end
+                or position > limit
+            ):
+                break
+            header = _new(BatchHeader, _unpack_header(payload))
+            segment.note(header, base_offset, position, length, interval_bytes)
+            if epoch > latest or header.producer_id >= 0:
+                self._record(header)
+                latest = self._epochs.latest
+            run.append(payload)
+            position += length
+            end = next_offset
+            replayed += 1
+        else:
+            piece = None
+        self._run_end = segment.size = segment.written = position
+        self._end, self.replayed = end, replayed
+        return piece
 
     def _write(self, base: int, position: int, batch: Buffer) -> Steps[None]:
         """Write a batch to its place, together with those that lie before it."""
@@ -443,32 +491,3 @@ class Rebuild:
             raise CorruptionError(segment.path, 0, str(error)) from error
         segment.first_timestamp = header.max_timestamp
         segment.roll_after = header.max_timestamp if header.max_timestamp >= 0 else segment.created_ms
-
-
-def rising_entries(data: Buffer, width: int) -> int:
-    """How many entries at the front of an index file are in order, each above the one before."""
-    whole = bytes(data)
-    entries = [whole[at : at + width] for at in range(0, len(whole) // width * width, width)]
-    # Big-endian and never negative, so their bytes are in the order of their numbers; sorting what is sorted is quick.
-    if not entries or not any(entries[0]):  # no entry points to a segment's first batch
-        return 0
-    if entries == sorted(set(entries)):
-        return len(entries)
-    return next(at for at in range(1, len(entries)) if entries[at] <= entries[at - 1])
-
-
-def scan_producers(pool: FilePool, segments: list[tuple[int, str, int]]) -> Steps[ProducerStates]:
-    """Producer state from every batch header in (base offset, path, size in bytes) segments. Raises CorruptionError."""
-    states = ProducerStates()
-    for _, path, size in segments:
-        position = 0
-        while position < size:
-            try:
-                header = parse_header(pool.get(path).pread(HEADER_SIZE, position))
-            except InvalidBatchError as error:
-                raise CorruptionError(path, position, str(error)) from error
-            if header.producer_id >= 0:
-                states.record(header, header.base_offset, header.last_offset)
-            position += header.size_bytes
-            yield
-    return states

@@ -51,6 +51,9 @@ class Chain(NamedTuple):
     """File and position of each commit."""
 
 
+_new = tuple.__new__
+
+
 class Piece(NamedTuple):
     """One thing to do again, in order: write a batch, or verify a range that was synced."""
 
@@ -206,14 +209,20 @@ def plan(commits: Sequence[Commit], points: Mapping[PartitionKey, Point]) -> dic
     plans = {key: Plan(point) for key, point in points.items()}
     for commit in commits:
         for entry, payload in zip(commit.entries, commit.payloads, strict=True):
-            if entry.kind == START:
+            topic_id, partition, kind, _, segment_base, _, previous_end, _, next_offset, _, _ = entry
+            if kind == START:
                 continue
-            key = (entry.topic_id, entry.partition)
+            key = (topic_id, partition)
             current = plans.get(key)
             if current is None:
                 current = plans[key] = Plan()
-            current.touched = True
-            _fold(current, entry, payload)
+            if kind == BATCH and previous_end == current.end:  # nearly all of them; `_fold` has every case
+                current.end = next_offset
+                current.pieces.append(_new(Piece, (entry, payload)))
+                current.reach[segment_base] = next_offset
+            else:
+                current.touched = True
+                _fold(current, entry, payload)
     return plans
 
 

@@ -23,8 +23,8 @@ from logbroker.base.errors import BrokerError, CorruptionError
 from logbroker.storage.append import JournalItem
 from logbroker.storage.executor import Steps
 from logbroker.storage.journal_format import PAGE_CACHE, TRUNCATE
+from logbroker.storage.producer_scan import scan_producers
 from logbroker.storage.producer_state import ProducerStates
-from logbroker.storage.rebuild import scan_producers
 from logbroker.storage.segment import Segment, WouldBlockError, WriteJob
 
 if TYPE_CHECKING:
