@@ -46,6 +46,9 @@ PARTITIONS_PER_BROKER_MAX: Final = 200_000
 CONFIG_VALUE_MAX_LENGTH: Final = 32_767
 """Characters of one config value: what every version of the protocol can carry in a string."""
 
+FOLDER_NAME_BYTES_MAX: Final = 255
+"""Of a partition's folder, `<topic>-<index>`: what every file system of Linux takes."""
+
 _ZERO = UUID(int=0)
 _RESERVED_IDS: Final = 100
 """Ids below this number have a meaning of their own in Kafka (the metadata topic, lost directories, ...)."""
@@ -163,6 +166,7 @@ def create_partitions(
             if added + len(replicas) > PARTITIONS_PER_REQUEST_MAX:
                 raise _excessive()
             _check_room(image, added + len(replicas))
+            _check_folder_name(topic.name, request.count)
             in_memory = topic.config.storage_type == "memory"
             event = PartitionsAdded(
                 topic_id=topic.topic_id,
@@ -421,6 +425,16 @@ def _duplicates(times: Counter[str]) -> list[TopicOutcome]:
         for name, count in times.items()
         if count > 1
     ]
+
+
+def _check_folder_name(topic: str, partitions: int) -> None:
+    digits = FOLDER_NAME_BYTES_MAX - len(topic) - 1
+    if len(str(partitions - 1)) > digits:
+        raise BrokerError(
+            ErrorCode.INVALID_PARTITIONS,
+            f"A topic whose name has {len(topic)} characters can have {10**digits} partitions at most, not {partitions}: the "
+            f"name of a partition's folder has room for {FOLDER_NAME_BYTES_MAX}. Use a shorter name.",
+        )
 
 
 def _refused(request: TopicToDelete, message: str) -> TopicOutcome:

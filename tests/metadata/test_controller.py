@@ -332,6 +332,18 @@ def more(image, *topics, online=None):
     return create_partitions(image, topics, online_directories=DIRECTORIES if online is None else online)
 
 
+def test_a_partition_whose_folder_could_have_no_name_is_refused(image, monkeypatch):
+    monkeypatch.setattr(controller, "PARTITIONS_PER_REQUEST_MAX", 200_000)
+    long, short = "n" * 249, "n" * 248
+    image = grown(image, NewTopic(long, 1, 1), NewTopic(short, 1, 1))
+    outcomes, events = more(image, MorePartitions(long, 100_001), MorePartitions(short, 100_001))
+    assert [event.name for event in events] == [short]
+    assert outcomes[0].error.code == ErrorCode.INVALID_PARTITIONS
+    assert "249 characters can have 100000 partitions at most" in outcomes[0].error.message
+    _, events = more(image, MorePartitions(long, 100_000))
+    assert len(f"{long}-{len(events[0].partitions)}") == 255
+
+
 def test_partitions_are_added_behind_the_others(image):
     image = grown(image, NewTopic("t", 2, 1))
     (outcome,), (event,) = more(image, MorePartitions("t", 5))
