@@ -50,6 +50,8 @@ class CommitPath:
         self._call_soon = call_soon
         self._queued: list[JournalItem] = []
         self._scheduled = False
+        self._direct: dict[Log, list[JournalItem]] = {}
+        """What direct writes carry that are under way."""
 
     @property
     def idle(self) -> bool:
@@ -140,6 +142,7 @@ class CommitPath:
             for segment in log.segments
             if segment.base_offset in bases and (segment.synced < segment.size or not segment.name_durable)
         ]
+        self._direct[log] = group
         directory.executor.submit(
             self.lane_of(log),
             directory.guarded(write_and_sync_steps(directory, log, jobs, targets)),
@@ -157,6 +160,7 @@ class CommitPath:
         error: BaseException | None,
     ) -> None:
         directory = self._directory
+        self._direct.pop(log, None)
         error = error or directory.broken
         if error is not None:
             directory.fail(error)
@@ -246,12 +250,23 @@ class CommitPath:
             if item.kind == SYNCED:
                 self.refuse(item.waiter, code)
             elif item.on_done is not None:
-                item.on_done(item)
+                on_done, item.on_done = item.on_done, None  # its lane may come back with it yet
+                on_done(item)
 
-    def refuse_queued(self) -> None:
-        """The directory is offline: nothing that was queued will become durable."""
+    def refuse_all(self) -> None:
+        """The directory is offline: nothing that was queued, is held or is under way will become durable.
+
+        Nobody waits for the lanes: a disk that hangs may never give theirs back.
+        """
         queued, self._queued = self._queued, []
         self.refuse(queued)
+        self.refuse(self._directory.journal.in_flight())
+        for batches in list(self._direct.values()):
+            self.refuse(batches)
+        for log in {*self._directory.logs.values(), *self._direct}:
+            if log.held:
+                held, log.held = log.held, []
+                self.refuse(held)
 
 
 def _synced_entries(batches: list[JournalItem]) -> list[JournalItem]:

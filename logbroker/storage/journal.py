@@ -197,6 +197,10 @@ class Journal:
         self._failed = True
         self.executor.submit("journal", self.drain_steps(), self._drained)
 
+    def in_flight(self) -> list[JournalItem]:
+        """What the lane has in its hands, for a loop that can't wait for it; what it is giving back just now may be missing."""
+        return [*self._taken, *self._waiting, *(item for items in list(self._incoming) for item in items)]
+
     def _drained(self, wanted_bytes: int | None, error: BaseException | None) -> None:
         if error is not None:
             self._on_failed(error)

@@ -210,7 +210,7 @@ class LogDirectory:
             if log.on_advance is not None:
                 log.on_advance(log)  # whoever waits for records learns that none will come
         self.journal.stop()
-        self.commit_path.refuse_queued()
+        self.commit_path.refuse_all()
         self.truncations.fail()
         self.deletions.fail()
         self._on_offline(self)

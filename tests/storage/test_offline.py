@@ -252,3 +252,29 @@ def test_an_error_while_reading_for_a_client_is_one_of_the_directory(tmp_path):
     engine.run()
     assert outcome[0][0] is None
     assert outcome[0][1].errno == errno.EIO
+
+
+@pytest.mark.parametrize("hangs", [("pwritev", ".ring"), ("pwritev", ".log")], ids=["journal", "direct sync"])
+def test_who_waits_for_a_disk_that_hangs_is_told_when_another_error_takes_the_directory_offline(
+    tmp_path, hangs
+):
+    """The lane stays in its sync for ever: nothing that it holds may wait for it to come back."""
+    vfs = Failing()
+    engine = Engine(tmp_path, vfs=vfs)
+    engine.open()
+    engine.run()
+    log, other = engine.create(), engine.create(index=1)
+    items = [engine.append(log)] if hangs[1] == ".ring" else [engine.append(log, batch(20000))]
+    seen = len(vfs.calls)
+    while not any(call == hangs[0] and hangs[1] in path for call, path in vfs.calls[seen:]):
+        engine.executor.step()
+    # Behind it: what the journal's lane has not taken up yet, what is held, what waits for the end of the tick.
+    items += [engine.append(log), engine.append(other)]
+    engine.directory.commit_path._hand_over()
+    items += [engine.append(log), engine.append(other)]
+    assert not any(item.waiter for item in items)
+    engine.directory.fail(OSError(errno.ENODEV, "the file system was unmounted"))
+    assert [item.waiter for item in items] == [[item] for item in items]
+    assert {item.error for item in items} == {ErrorCode.KAFKA_STORAGE_ERROR}
+    engine.run()  # and the lane comes back after all: nobody is told twice
+    assert [item.waiter for item in items] == [[item] for item in items]
