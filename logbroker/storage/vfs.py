@@ -224,20 +224,20 @@ class OsVfs:
     """The operating system's own file system."""
 
     def __init__(self) -> None:
-        self._roots: dict[str, int] = {}
+        self._roots: dict[str, OsFile] = {}
 
     def watch_filesystem(self, path: str) -> None:
         """From now on write errors on the file system of `path` are told by `sync_filesystem`."""
         if _syncfs() is not None and path not in self._roots:
-            self._roots[path] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._roots[path] = OsFile(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def sync_filesystem(self, path: str) -> bool:
         """See `Vfs`."""
-        fd = self._roots.get(path)
+        root = self._roots.get(path)
         syncfs = _syncfs()
-        if fd is None or syncfs is None:
+        if root is None or syncfs is None:
             return False
-        if syncfs(fd):
+        if syncfs(root._fd):
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error), path)
         return True

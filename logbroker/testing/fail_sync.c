@@ -1,7 +1,7 @@
-/* Preloaded under a process: fails one fsync or fdatasync of a chosen file, once.
+/* Preloaded under a process: fails one fsync, fdatasync or syncfs of a chosen file, once.
  *
  * FAIL_SYNC_CONTROL names a file. While it exists, its first line is a piece of a path: the next sync of a file whose path
- * contains it removes the control file and returns EIO (or the number in the second line). */
+ * contains it removes the control file and returns EIO (or the number in the second line). The path of a syncfs ends in `:syncfs`. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static int strikes(int fd)
+static int strikes(int fd, const char *suffix)
 {
     const char *control = getenv("FAIL_SYNC_CONTROL");
     FILE *file;
-    char wanted[4096], link[64], path[4096];
+    char wanted[4096], link[64], path[4096 + 16];
     int error = EIO;
     ssize_t length;
 
@@ -29,37 +29,29 @@ static int strikes(int fd)
     fclose(file);
     wanted[strcspn(wanted, "\n")] = 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    length = readlink(link, path, sizeof path - 1);
+    length = readlink(link, path, 4095);
     if (length < 0)
         return 0;
-    path[length] = 0;
+    strcpy(path + length, suffix);
     if (!strstr(path, wanted) || unlink(control))
         return 0; /* another thread was first */
     return error;
 }
 
-int fdatasync(int fd)
-{
-    static int (*real)(int);
-    int error = strikes(fd);
-    if (error) {
-        errno = error;
-        return -1;
+#define FAILING(name, suffix)                     \
+    int name(int fd)                              \
+    {                                             \
+        static int (*real)(int);                  \
+        int error = strikes(fd, suffix);          \
+        if (error) {                              \
+            errno = error;                        \
+            return -1;                            \
+        }                                         \
+        if (!real)                                \
+            real = (int (*)(int))dlsym(RTLD_NEXT, #name); \
+        return real(fd);                          \
     }
-    if (!real)
-        real = dlsym(RTLD_NEXT, "fdatasync");
-    return real(fd);
-}
 
-int fsync(int fd)
-{
-    static int (*real)(int);
-    int error = strikes(fd);
-    if (error) {
-        errno = error;
-        return -1;
-    }
-    if (!real)
-        real = dlsym(RTLD_NEXT, "fsync");
-    return real(fd);
-}
+FAILING(fdatasync, "")
+FAILING(fsync, "")
+FAILING(syncfs, ":syncfs")

@@ -57,9 +57,18 @@ class LoopDisk:
     """An ext4 of its own, mounted at `path`. A context manager; `directory` (existing, empty) holds image and mount point."""
 
     def __init__(
-        self, directory: str, size_bytes: int = 128 << 20, *, options: str = "", backing_bytes: int = 0
+        self,
+        directory: str,
+        size_bytes: int = 128 << 20,
+        *,
+        options: str = "",
+        backing_bytes: int = 0,
+        journal: bool = True,
     ) -> None:
-        """Make and mount it. `options` are ext4's; `backing_bytes` is the size of the tmpfs below, default 1.5 x the image."""
+        """Make and mount it. `options` are ext4's; `backing_bytes` is the size of the tmpfs below, default 1.5 x the image.
+
+        Without `journal` the file system's metadata go to blocks that the image holds, even when it starves.
+        """
         self.path = f"{directory}/mnt"
         self._below = f"{directory}/below"
         self._image = f"{self._below}/image"
@@ -83,6 +92,8 @@ class LoopDisk:
                 "4096",
                 "-E",
                 "lazy_itable_init=0,lazy_journal_init=0",
+                "-O",
+                "has_journal" if journal else "^has_journal",
                 self._image,
             )
             self._mount()

@@ -34,6 +34,7 @@ START_MS = 1_700_000_000_000
 """The time on a disk that was given no clock, milliseconds since the epoch."""
 DEVICE = 1
 """`device` of everything that is on no mount of its own."""
+_HERE = ("", ".")
 
 
 class SimDisk:
@@ -79,7 +80,8 @@ class SimDisk:
         self._last_inode = last_inode
         self._open_counts: dict[int, int] = {}
         self._errors: dict[int, int] = {}
-        self._errors_told = 0
+        self._errors_at_start = 0
+        self._errors_told: dict[str, int] = {}
         self._covers: dict[int, int] = {}
         self._resolved: dict[str, int] = {}
 
@@ -119,7 +121,8 @@ class SimDisk:
     def revive(self) -> None:
         """The next process starts on the same machine: the page cache is what the dead one left."""
         self.dead = False
-        self._errors_told = sum(self._errors.values())
+        self._errors_at_start = sum(self._errors.values())
+        self._errors_told = {}
 
     def mend(self) -> None:
         """No more faults: whatever was wrong with it is over. What it lost stays lost."""
@@ -282,8 +285,13 @@ class SimDisk:
         inode = self._resolved.get(path)
         if inode is not None:
             return inode
-        inode = self._covers.get(ROOT, ROOT)
-        for name in _parts(path):
+        above, _, name = path.rpartition("/")
+        inode = self._resolved.get(above) if name not in _HERE else None
+        names = [name]
+        if inode is None:
+            inode = self._covers.get(ROOT, ROOT)
+            names = _parts(path)
+        for name in names:
             node = self.cache.nodes[inode]
             if not isinstance(node, DirectoryNode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -439,18 +447,20 @@ class SimDisk:
         self.trace.operations.append(Operation("sync_dir", path, inode, label=label))
 
     def sync_filesystem(self, path: str) -> bool:
-        """See `Vfs`."""
+        """See `Vfs`. Each process watches each `path` from its start on, and is told of a write error once a path."""
         self._check_alive(path)
         label = call_label("sync_filesystem")
         self.labels.add(label)
         fault = self.strike("sync_filesystem", path, label)
         if fault is not None:
-            for inode in self.cache.reachable():
+            for inode in sorted(self.cache.reachable()):
                 if not isinstance(self.cache.nodes[inode], DirectoryNode):
                     self._lose_file(inode, path)
-            raise fault.exception(path)
         errors = sum(self._errors.values())
-        told, self._errors_told = self._errors_told, errors
+        told = self._errors_told.get(path, self._errors_at_start)
+        self._errors_told[path] = errors
+        if fault is not None:
+            raise fault.exception(path)
         self.trace.operations.append(Operation("sync all", path, label=label))
         if errors != told:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
@@ -486,4 +496,4 @@ class SimDisk:
 
 
 def _parts(path: str) -> list[str]:
-    return [name for name in path.split("/") if name not in ("", ".")]
+    return [name for name in path.split("/") if name not in _HERE]

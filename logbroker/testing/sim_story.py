@@ -202,6 +202,8 @@ class Story:
                 self.events["journal file begun"] += operation.pages[0][0] == 0
             elif operation.label == "flush_policy.write_and_sync_steps:datasync":
                 self.events["direct"] += 1
+            elif operation.kind == "sync all":
+                self.events["file system synced"] += 1
 
     def adopt(self, engine: SimEngine, *, power_cut: bool) -> list[str]:
         """A new chapter: compare what a start found with what was promised, and promise that from here on."""

@@ -117,6 +117,36 @@ def test_other_operations_fail_in_many_lives():
     assert wrong == []
 
 
+def lose_pages(lives, points):
+    """The kernel fails to write a segment back by itself: whoever syncs next hears of it."""
+    wrong = []
+    offline = 0
+    for number in range(lives):
+        seed = FIRST_SEED + 85_000 + number
+
+        def prepare(disk, rng):
+            disk.fail_writeback_of = rng.choice((".log", ".ring", ""))
+            disk.fail_writeback_after = rng.choice((0, 3, 10, 30))
+
+        story = Story.record(seed, actions=60, prepare=prepare)
+        offline += bool(story.failures)
+        wrong += [str(failure) for failure in story.dig(points, random.Random(seed), nested=0.05, depth=1)]
+    return wrong, offline
+
+
+def test_the_kernel_loses_pages():
+    wrong, offline = lose_pages(30, 6)
+    assert wrong == []
+    assert offline > 10
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_kernel_loses_pages_in_many_lives():
+    wrong, _ = lose_pages(1000, 25)
+    assert wrong == []
+
+
 def test_full_disk():
     """Writes are cut short and refused at every size of the disk; with room again the broker starts and goes on."""
     wrong = []

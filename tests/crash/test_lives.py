@@ -83,6 +83,7 @@ def test_lives_hold_what_they_are_meant_to_hold():
         "ring wait": 2,
         "write-back": 20,
         "checkpoint": 100,
+        "file system synced": 20,
         "segment": 200,
         "log start": 40,
         "truncation": 15,

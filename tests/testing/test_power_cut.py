@@ -73,6 +73,37 @@ class TestLoopDisk:
         disk.remount()
         assert read_whole(vfs, f"{disk.path}/ring") == b"b" * 4096 + bytes(1 << 20)
 
+    def test_starved_disk_tells_each_watcher_of_the_file_system_once_and_then_lies(self, tmp_path):
+        # The simulated disk does the same: test_sim_disk_crashes.py.
+        with power_cut.LoopDisk(str(tmp_path), 32 << 20, journal=False) as disk:
+            self.starve_watched(disk)
+
+    def starve_watched(self, disk):
+        watchers = [OsVfs(), OsVfs()]
+        for watcher in watchers:
+            watcher.watch_filesystem(disk.path)
+        file = watchers[0].open(f"{disk.path}/segment", create=True)
+        file.pwritev([b"a" * 4096, bytes(1 << 20)], 0)
+        assert watchers[0].sync_filesystem(disk.path)
+        disk.starve()
+        file.pwritev([b"c" * 4096], 65536)
+        for watcher in watchers:
+            with pytest.raises(OSError, match=r"Input/output|No space"):
+                watcher.sync_filesystem(disk.path)
+            assert watcher.sync_filesystem(disk.path)
+        with pytest.raises(OSError):
+            file.datasync()
+        assert file.pread(1, 65536) == b"c"
+        late = OsVfs()
+        late.watch_filesystem(disk.path)
+        assert late.sync_filesystem(disk.path)
+        file.close()
+        del file, watcher, watchers, late  # their descriptors keep the disk busy
+        disk.feed()
+        disk.cut()
+        disk.remount()
+        assert read_whole(OsVfs(), f"{disk.path}/segment") == b"a" * 4096 + bytes(1 << 20)
+
     def test_full(self, disk):
         vfs = OsVfs()
         disk.fill(leave_bytes=64 << 10)

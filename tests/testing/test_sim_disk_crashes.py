@@ -340,6 +340,34 @@ def test_failed_writeback_is_told_once_to_each_descriptor_open_then(disk):
     assert "1" in outcomes(disk, letters("/data/a"))
 
 
+def test_failed_sync_filesystem_is_told_once_to_each_watcher_and_later_ones_lie(disk):
+    file = durable_file(disk, "/data/a", ONE)
+    file.pwritev([TWO], 0)
+    disk.open("/data/b", create=True)
+    disk.faults.append(Fault("sync_filesystem"))
+    for watcher in ("/data", "/"):
+        with pytest.raises(OSError, match="Input/output"):
+            disk.sync_filesystem(watcher)
+        assert disk.sync_filesystem(watcher)
+    with pytest.raises(OSError, match="Input/output"):
+        file.datasync()
+    assert outcomes(disk, names()) == {("a", "b")}  # it is the page that was lost
+    assert {"1", "2"} <= outcomes(disk, letters("/data/a"))
+    file.pwritev([TWO], 0)
+    assert disk.sync_filesystem("/data")
+    assert outcomes(disk, letters("/data/a")) == {"2"}
+
+
+def test_the_next_process_hears_of_no_error_that_came_before_it(disk):
+    file = durable_file(disk, "/data/a", ONE)
+    file.pwritev([TWO], 0)
+    disk.fail_writeback("/data/a")
+    disk.die()
+    disk.revive()
+    assert disk.sync_filesystem("/data")
+    assert {"1", "2"} <= outcomes(disk, letters("/data/a"))
+
+
 # Other accidents.
 
 
