@@ -134,6 +134,7 @@ class Broker:
         bumps = self.replicas.recovered_partitions()
         if bumps:
             await self.metadata.bump_leader_epochs(bumps)
+        self.replicas.leader_epochs_durable()
         self.startup_report.update(self.replicas.recovery_summary())
         self.startup_report["recovery_ms"] = round((time.perf_counter() - began) * 1000)
 

@@ -14,7 +14,7 @@ from logbroker.replication.partition import Partition
 
 if TYPE_CHECKING:
     from logbroker.broker.broker import Broker
-    from logbroker.replication.replica_manager import LogDirState
+    from logbroker.replication.log_dirs import LogDirState
 
 
 class BrokerMetrics:

@@ -12,9 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import resource
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -24,73 +22,28 @@ from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, ConfigError, LogbrokerError, StorageOfflineError
-from logbroker.base.ids import new_kafka_uuid
 from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
+from logbroker.replication.log_dirs import LogDirInfo, LogDirState, describe, identify, options_of
 from logbroker.replication.partition import Partition
 from logbroker.replication.upkeep import Upkeep
-from logbroker.storage.directory_identity import (
-    DirectoryIdentity,
-    DirectoryLock,
-    read_identity,
-    write_identity,
-)
 from logbroker.storage.executor import ThreadExecutor
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
-from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.memory_host import MemoryHost, Reserve
 from logbroker.storage.recovery import KnownPartition, RecoveryReport
 from logbroker.storage.scrubber import Scrubber
 from logbroker.storage.vfs import OsVfs
 
-UNKNOWN_BYTES: Final = -1
-"""Size of a volume that can't be told, as Kafka says it."""
-
 _log = logs.get("replicas")
 
 TICK_S: Final = 1.0
-OPEN_FILES_LEAST: Final = 16
-OPEN_FILES_MOST: Final = 1 << 20
 PARTITIONS_A_TURN: Final = 200
 """Partitions that are made, deleted or configured at a time, before others get the loop."""
 RETAIN_RANGES_MAX = 64
 """File ranges (of a few KB) kept while retention learns the age of a segment."""
-
-
-@dataclass(slots=True)
-class LogDirState:
-    """One configured log directory, online or not."""
-
-    path: str
-    directory_id: UUID | None = None
-    directory: LogDirectory | None = None
-    executor: ThreadExecutor | None = None
-    scrubber: Scrubber | None = None
-    lock: DirectoryLock | None = None
-    report: RecoveryReport | None = None
-    error: str | None = None
-    is_new: bool = False
-
-    @property
-    def online(self) -> bool:
-        """Whether partitions in it can be used."""
-        return self.directory is not None and self.directory.offline_reason is None
-
-
-@dataclass(frozen=True, slots=True)
-class LogDirInfo:
-    """A log directory as DescribeLogDirs tells of it."""
-
-    path: str
-    directory_id: UUID | None
-    online: bool
-    total_bytes: int
-    usable_bytes: int
-    partitions: list[tuple[str, int, int]] = field(default_factory=list)
-    """(topic, partition, size in bytes)"""
 
 
 class ReplicaManager:
@@ -138,7 +91,7 @@ class ReplicaManager:
             state = LogDirState(os.path.abspath(path))
             self.states.append(state)
             try:
-                self._identify(state, image, known)
+                identify(self._vfs, state, image, known)
             except OSError as error:
                 self._offline(state, f"{state.path}: {error.strerror or error}")
             except ConfigError:
@@ -148,38 +101,6 @@ class ReplicaManager:
             if state.is_new and state.directory_id is not None:
                 fresh.append((state.directory_id, state.path))
         return fresh
-
-    def _identify(self, state: LogDirState, image: ClusterImage, known: dict[str, UUID]) -> None:
-        registered = state.directory_id = known.get(state.path)
-        if not os.path.isdir(state.path):
-            if registered is not None:
-                self._offline(state, f"{state.path} is missing; is its file system mounted?")
-                return
-            os.makedirs(state.path, exist_ok=True)
-        identity = read_identity(self._vfs, state.path)
-        if identity is None:
-            if registered is not None:
-                self._offline(state, f"{state.path} holds no meta.properties; is its file system mounted?")
-                return
-            strange = [name for name in os.listdir(state.path) if name.rpartition("-")[2].isdecimal()]
-            if strange:
-                raise ConfigError(
-                    f"{state.path} holds {strange[0]} but no meta.properties; is it another broker's directory? "
-                    "Choose an empty one with --data-dir or log.dirs"
-                )
-            identity = DirectoryIdentity(image.cluster_id, image.node_id, new_kafka_uuid())
-            state.lock = DirectoryLock(state.path)
-            write_identity(self._vfs, state.path, identity)
-            state.is_new = True
-        elif identity.cluster_id != image.cluster_id or identity.node_id != image.node_id:
-            raise ConfigError(
-                f"{state.path} belongs to node {identity.node_id} of cluster {identity.cluster_id}, this is node "
-                f"{image.node_id} of cluster {image.cluster_id}; was metadata.log.dir moved or emptied?"
-            )
-        else:
-            state.lock = DirectoryLock(state.path)
-            state.is_new = identity.directory_id not in image.directories
-        state.directory_id = identity.directory_id
 
     def _offline(self, state: LogDirState, reason: str) -> None:
         state.error = reason
@@ -227,7 +148,7 @@ class ReplicaManager:
             if not done.done():  # the start may have been given up meanwhile
                 done.set_result((report, error))
 
-        state.directory.open(known, opened)
+        state.directory.open(known, opened, hold_checkpoint=True)
         report, error = await done
         state.report = report
         if error is not None:
@@ -243,6 +164,12 @@ class ReplicaManager:
             if state.report is not None and not state.report.clean
             for partition in state.report.changed
         ]
+
+    def leader_epochs_durable(self) -> None:
+        """The `recovered_partitions` have their new epochs: the directories may forget the ring that told of them."""
+        for state in self.states:
+            if state.online and state.directory is not None:
+                state.directory.recovery_noted()
 
     def recovery_summary(self) -> dict[str, object]:
         """What recovery did, for the line at start."""
@@ -419,21 +346,7 @@ class ReplicaManager:
 
     def log_dirs(self) -> list[LogDirInfo]:
         """What DescribeLogDirs tells."""
-        infos = []
-        for state in self.states:
-            total = usable = 0
-            sizes: list[tuple[str, int, int]] = []
-            if state.online and state.directory is not None:
-                try:
-                    stats = os.statvfs(state.path)
-                except OSError:  # the next tick finds out, too, and takes it offline
-                    total = usable = UNKNOWN_BYTES
-                else:
-                    total = stats.f_blocks * stats.f_frsize
-                    usable = stats.f_bavail * stats.f_frsize
-                sizes = [(log.topic, log.index, log.size_bytes) for log in state.directory.logs.values()]
-            infos.append(LogDirInfo(state.path, state.directory_id, state.online, total, usable, sizes))
-        return infos
+        return [describe(state) for state in self.states]
 
     async def close(self) -> None:
         """Checkpoint and mark every directory clean, then let go of it. Appends must have ended."""
@@ -468,31 +381,3 @@ def _config_of(topic: TopicImage) -> TopicConfig:
     if not topic.internal:
         return topic.config
     return msgspec.structs.replace(topic.config, flush_messages=1, storage_type="log")
-
-
-def options_of(settings: Settings) -> LogDirectoryOptions:
-    """The storage engine's numbers from the settings."""
-    return LogDirectoryOptions(
-        journal_files=settings.log_journal_files,
-        journal_file_bytes=settings.log_journal_file_bytes,
-        journal_group_max_bytes=min(
-            settings.log_journal_group_max_bytes, settings.log_journal_file_bytes // 2
-        ),
-        direct_sync_bytes=min(settings.log_direct_sync_bytes, settings.log_journal_file_bytes // 4),
-        writeback_bytes=settings.log_writeback_bytes,
-        checkpoint_interval_ms=settings.log_checkpoint_interval_ms,
-        checkpoint_bytes=4 * settings.log_journal_files * settings.log_journal_file_bytes,
-        disk_reserve_bytes=settings.log_disk_reserve_bytes,
-        open_files_max=min(settings.log_open_files, open_files_share(len(settings.log_dirs))),
-    )
-
-
-def open_files_share(directories: int) -> int:
-    """Descriptors that one log directory may use for segments, and once more for mapped indexes.
-
-    Together half of what the process may have, so that connections, new names and recovery find some left.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return OPEN_FILES_MOST
-    return max(soft // (4 * max(directories, 1)), OPEN_FILES_LEAST)

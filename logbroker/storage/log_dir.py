@@ -82,6 +82,8 @@ class LogDirectory:
         self.broken: BaseException | None = None
         """The first error of a lane that writes or syncs; `offline_reason` follows as soon as the loop hears of it."""
         self.closing = False
+        self._forgetting = True
+        """Whether checkpoints may forget what recovery found: see `open`."""
         self.stats = StorageStats()
         self.logs: dict[tuple[bytes, int], Log] = {}
         self.pool = FilePool(vfs, options.open_files_max, on_sync_failed=self._sync_failed)
@@ -128,21 +130,37 @@ class LogDirectory:
         self,
         known: list[KnownPartition],
         on_done: Callable[[RecoveryReport | None, BaseException | None], None],
+        *,
+        hold_checkpoint: bool = False,
     ) -> None:
-        """Recover on the writer lane, then `on_done(report, error)`; after that the logs may be used."""
+        """Recover on the writer lane, then `on_done(report, error)`; after that the logs may be used.
+
+        The first checkpoint forgets what the stop left, and so which partitions must begin a new leader epoch. With
+        `hold_checkpoint` it waits for `recovery_noted`.
+        """
 
         def recovered(report: RecoveryReport | None, error: BaseException | None) -> None:
             if error is not None:
                 self.offline_reason = str(error)
             else:
                 self.journal.grow()
-                self.checkpointer.start()
+                if hold_checkpoint:
+                    self._forgetting = False
+                    self.checkpointer.exclusively(lambda: None)
+                else:
+                    self.checkpointer.start()
                 for log in self.logs.values():
                     if not log.refused:
                         self.policy.recovered(log)
             on_done(report, error)
 
         self.executor.submit("writer", self._open_steps(known), recovered)
+
+    def recovery_noted(self) -> None:
+        """What recovery reported is durable elsewhere, after an `open` with `hold_checkpoint`: let the first checkpoint begin."""
+        self._forgetting = True
+        self.checkpointer.release()
+        self.checkpointer.start()
 
     def _open_steps(self, known: list[KnownPartition]) -> Steps[RecoveryReport]:
         self._device = self.vfs.device(self.path)
@@ -168,9 +186,12 @@ class LogDirectory:
             self.checkpointer.dirty[log] = None
 
     def close(self, on_closed: Callable[[], None]) -> None:
-        """Checkpoint everything, mark the directory clean, then `on_closed()`. No appends may come any more."""
+        """Checkpoint everything, mark the directory clean, then `on_closed()`. No appends may come any more.
+
+        After a start that was given up before `recovery_noted` all stays as recovery left it, for the next one.
+        """
         self._on_closed = on_closed
-        if self.offline_reason is not None:
+        if self.offline_reason is not None or not self._forgetting:
             self.closed_cleanly()
             return
         self.closing = True

@@ -37,7 +37,8 @@ class Broker:
         self.clock = ManualClock(NOW)
         self.all_offline = []
 
-    async def start(self):
+    async def start(self, *, bump=True):
+        """As `Broker` does; without `bump` the start is given up when new leader epochs are due."""
         self.metadata = await MetadataService.open(self.settings)
         self.replicas = ReplicaManager(
             self.settings,
@@ -59,6 +60,9 @@ class Broker:
                     state.lock.release()
             raise
         self.metadata.subscribe(self.replicas)
+        if bump:
+            await self.metadata.bump_leader_epochs(self.replicas.recovered_partitions())
+            self.replicas.leader_epochs_durable()
         return self
 
     async def stop(self):
@@ -260,3 +264,30 @@ def test_the_scrubber_runs_with_the_broker(tmp_path, caplog):
     (error,) = [record for record in caplog.records if "damage" in record.getMessage()]
     assert error.fields["partition"] == "t-0"
     assert error.fields["position"] == 0
+
+
+def test_the_new_leader_epochs_are_durable_before_a_checkpoint_forgets_who_needs_them(broker):
+    """However often the starts after a kill are cut short in between."""
+
+    async def killed():
+        async with broker:
+            assert [await broker.append(index) for index in range(PARTITIONS)] == [ErrorCode.NONE] * 4
+            for path in broker.paths:
+                shutil.copytree(path, f"{path}.killed")
+        for path in broker.paths:
+            shutil.rmtree(path)
+            os.rename(f"{path}.killed", path)
+
+    async def epochs(*, bump):
+        await broker.start(bump=bump)
+        recovered = broker.replicas.recovered_partitions()
+        for state in broker.replicas.states:
+            state.directory.checkpointer.start()
+        await broker.stop()
+        return len(recovered), {part.leader_epoch for part in broker.metadata.image.topics["t"].partitions}
+
+    run(killed())
+    for _ in range(2):
+        assert asyncio.run(epochs(bump=False)) == (PARTITIONS, {0})
+    assert asyncio.run(epochs(bump=True)) == (PARTITIONS, {1})
+    assert asyncio.run(epochs(bump=True)) == (0, {1})

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from logbroker.replication import replica_manager
+from logbroker.replication import log_dirs
 
 PROGRAM = """
     import os, resource, sys
@@ -78,9 +78,9 @@ def test_ten_thousand_partitions_with_1024_files(tmp_path):
 
 def test_the_share_of_a_directory(monkeypatch):
     limits = {}
-    monkeypatch.setattr(replica_manager.resource, "getrlimit", lambda _: (limits["soft"], 0))
+    monkeypatch.setattr(log_dirs.resource, "getrlimit", lambda _: (limits["soft"], 0))
     for soft, directories, share in ((1024, 1, 256), (1024, 4, 64), (100, 5, 16), (1 << 20, 1, 1 << 18)):
         limits["soft"] = soft
-        assert replica_manager.open_files_share(directories) == share
-    limits["soft"] = replica_manager.resource.RLIM_INFINITY
-    assert replica_manager.open_files_share(1) >= 1 << 16
+        assert log_dirs.open_files_share(directories) == share
+    limits["soft"] = log_dirs.resource.RLIM_INFINITY
+    assert log_dirs.open_files_share(1) >= 1 << 16
