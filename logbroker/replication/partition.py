@@ -29,7 +29,7 @@ from logbroker.records.batch import (
     stamp_max_timestamp,
     validate_from_client,
 )
-from logbroker.records.iterator import check_records
+from logbroker.records.iterator import WALKED_BYTES_MAX, check_records
 from logbroker.records.recompress import recompress
 from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
 from logbroker.storage.append import JournalItem
@@ -178,6 +178,7 @@ class Partition:
                 require_keys=compacted,
                 earliest_ms=max(now_ms - config.message_timestamp_before_max_ms, 0) if create_time else None,
                 latest_ms=now_ms + config.message_timestamp_after_max_ms if create_time else None,
+                max_decompressed_bytes=max(WALKED_BYTES_MAX, config.max_message_bytes),
             )
             lies = create_time and checked.max_timestamp != header.max_timestamp
             if codec is not None:

@@ -23,7 +23,7 @@ from logbroker.records.batch import (
     parse_header,
 )
 from logbroker.records.builder import BatchBuilder
-from logbroker.records.iterator import decode_records
+from logbroker.records.iterator import WALKED_BYTES_MAX, decode_records
 from logbroker.wire.api import API, ApiKey
 from logbroker.wire.messages.create_topics import CreateTopicsRequest
 from logbroker.wire.messages.produce import (
@@ -541,6 +541,20 @@ async def test_a_bomb_is_not_unpacked(stage: Stage):
     answer = await stage.produce("t", builder.build())
     assert answer.error_code == ErrorCode.MESSAGE_TOO_LARGE
     assert stage.partition("t").log_end_offset == 0
+
+
+@on_broker()
+async def test_what_is_walked_holds_the_loop_up_for_a_bounded_time(stage: Stage):
+    builder = BatchBuilder(codec=Codec.ZSTD)
+    builder.append(1, None, bytes(WALKED_BYTES_MAX))
+    large = builder.build()
+    await stage.topic("walked", record_validation="full")
+    answer = await stage.produce("walked", bytes(large))
+    assert answer.error_code == ErrorCode.MESSAGE_TOO_LARGE
+    await stage.topic("larger", record_validation="full", max_message_bytes=str(2 * WALKED_BYTES_MAX))
+    assert (await stage.produce("larger", bytes(large))).error_code == ErrorCode.NONE
+    await stage.topic("opaque")
+    assert (await stage.produce("opaque", bytes(large))).error_code == ErrorCode.NONE
 
 
 @on_broker()

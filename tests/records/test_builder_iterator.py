@@ -1,6 +1,7 @@
 """What was built is what is read, in every codec, and hostile bytes raise one kind of error."""
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from logbroker.records.batch import (
 )
 from logbroker.records.builder import BatchBuilder, build_batch, encode_varint, write_header
 from logbroker.records.iterator import (
+    WALKED_BYTES_MAX,
     InvalidRecordError,
     check_records,
     decode_records,
@@ -263,8 +265,32 @@ def test_a_count_that_cannot_be_is_refused_before_anything_is_made_for_it():
         batch = with_payload(packed[HEADER_SIZE:], count=2**31 - 1, codec=codec)
         with pytest.raises(InvalidBatchError, match="2147483647 records can't lie in"):
             decode_records(batch)
-    with pytest.raises(InvalidBatchError, match="-5 records"):
-        decode_records(with_payload(bytes(7), count=-5))
+    for payload in (bytes(7), b""):
+        with pytest.raises(InvalidBatchError, match="-5 records can't lie in"):
+            decode_records(with_payload(payload, count=-5))
+
+
+def test_nothing_is_made_of_headers_that_are_only_walked():
+    """Two bytes each, and next to nothing compressed: as objects they would be fifty times as much."""
+    fields = b"\0\0\0\x01\x01" + encode_varint(500_000) + b"\0\x01" * 500_000
+    batch = with_payload(encode_varint(len(fields)) + fields)
+    tracemalloc.start()
+    try:
+        check_records(batch, parse_header(batch))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < len(batch)
+
+
+def test_a_broker_walks_no_more_than_its_bound():
+    value = bytes(WALKED_BYTES_MAX)
+    batch = build_batch([(NOW, None, value, ())], codec=Codec.ZSTD)
+    assert len(batch) < 10_000
+    with pytest.raises(InvalidBatchError, match="more than the") as caught:
+        check_records(batch, parse_header(batch))
+    assert caught.value.code == ErrorCode.MESSAGE_TOO_LARGE
+    assert check_records(batch, parse_header(batch), max_decompressed_bytes=2 * len(value)).payload
 
 
 def test_timestamps_stay_int64():

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 import zlib
 
 import cramjam
@@ -82,6 +83,13 @@ def test_trailing_garbage_is_noticed(codec):
         decompress(codec, bytes(compress(codec, TEXT)) + b"garbage", BOUND)
 
 
+def test_raw_snappy_is_bounded_too():
+    packed = bytes(cramjam.snappy.compress_raw(bytes(1001)))
+    assert len(decompress(Codec.SNAPPY, packed, 1001)) == 1001
+    with pytest.raises(InvalidBatchError, match="more than the 1000 bytes"):
+        decompress(Codec.SNAPPY, packed, 1000)
+
+
 def test_raw_snappy_as_librdkafka_writes_it():
     assert decompress(Codec.SNAPPY, bytes(cramjam.snappy.compress_raw(TEXT)), BOUND) == TEXT
 
@@ -131,6 +139,19 @@ def test_zstd_without_a_content_size_and_with_more_than_one_frame():
     assert decompress(Codec.ZSTD, stream, BOUND) == TEXT
     skippable = b"\x50\x2a\x4d\x18\x03\0\0\0abc"
     assert decompress(Codec.ZSTD, skippable + stream + bytes(cramjam.zstd.compress(TEXT)), BOUND) == TEXT * 2
+
+
+def test_little_input_that_promises_much_gets_little_room():
+    packed = bytearray(cramjam.zstd.compress(b"abc" * 10))
+    promised = bytes(packed[:4]) + bytes([0xC0, 0x38]) + struct.pack("<Q", 1 << 40) + bytes(packed[6:])
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidBatchError):
+            decompress(Codec.ZSTD, promised, 1 << 30)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1 << 20
 
 
 def test_lz4_blocks_are_independent_and_linked_ones_are_read():
