@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 SYNC_LANES = 4
+PRESSED_MS = 1000
+"""Checkpoints that follow one another so closely mean that writing is all there is time for."""
+READ_MS = 60_000
+"""A partition that was read within this time has a reader."""
 
 PartitionKey = tuple[bytes, int]
 RawPoint = tuple[Point, dict[int, ProducerEntry]]
@@ -96,6 +100,18 @@ class Checkpointer:
         self._wanted = False
         self._exclusive: deque[Callable[[], None]] = deque()
         self._locked = False
+
+    def keeps_cached(self, log: Log) -> bool:
+        """Whether what is written to the partition's files now should stay in the page cache.
+
+        Where checkpoints follow one another within a second, new pages of the cache cost more than the disk does,
+        and soon push out what others read. There only a partition that somebody reads keeps them.
+        """
+        now_ms = self._directory.clock.wall_ms()
+        if log.reads != log.reads_noted:
+            log.reads_noted = log.reads
+            log.read_ms = now_ms
+        return now_ms - self._last_ms >= PRESSED_MS or now_ms - log.read_ms < READ_MS
 
     # When
 
@@ -164,7 +180,8 @@ class Checkpointer:
             job
             for log in logs
             for segment in log.segments
-            if segment.tail and (job := segment.unwritten(with_indexes=False)) is not None
+            if segment.tail
+            and (job := segment.unwritten(with_indexes=False, cached=self.keeps_cached(log))) is not None
         ]
         directory.executor.submit(
             "writer",
@@ -212,15 +229,15 @@ class Checkpointer:
     def _capture(self, *, clean: bool) -> _Capture:
         directory = self._directory
         capture = _Capture(directory.journal.settled, directory.journal.generation, clean=clean)
-        self._last_ms = directory.clock.wall_ms()
         self.bytes_since = 0
         for log in self.dirty:
             capture.logs.append(log)
             log.dirty = False
+            cached = self.keeps_cached(log)
             if not log.created:
                 capture.folders.append(log)
             for segment in log.segments:
-                job = segment.unwritten(with_indexes=True)
+                job = segment.unwritten(with_indexes=True, cached=cached)
                 if job is not None:
                     capture.jobs.append(job)
                 if segment.synced < segment.size or (segment.size and not segment.name_durable):
@@ -231,6 +248,7 @@ class Checkpointer:
                 if segment.sealed:
                     capture.sealed.append(segment)
             self.points[(log.topic_id_bytes, log.index)] = (point_of(log), log.producers.capture())
+        self._last_ms = directory.clock.wall_ms()
         self.dirty = {}
         capture.points = self.points.copy()
         return capture

@@ -129,7 +129,12 @@ class CommitPath:
             directory.journal.submit(controls)
             return
         log.held = []
-        jobs = [job for segment in log.segments if (job := segment.unwritten(with_indexes=False)) is not None]
+        cached = log.page_cache or directory.checkpointer.keeps_cached(log)
+        jobs = [
+            job
+            for segment in log.segments
+            if (job := segment.unwritten(with_indexes=False, cached=cached)) is not None
+        ]
         # Not only what is written here: a write-back may have put held batches into a file, unsynced.
         if not log.page_cache:
             bases = {item.segment_base for item in batches}

@@ -63,6 +63,9 @@ class Log:
         "path",
         "producers",
         "queued_bytes",
+        "read_ms",
+        "reads",
+        "reads_noted",
         "refused",
         "roll_ms",
         "segment_bytes_max",
@@ -111,6 +114,10 @@ class Log:
         self.held: list[JournalItem] | None = None
         """Appends that wait for a direct sync of this partition, in order; None while there is none."""
         self.queued_bytes = 0
+        self.reads = 0
+        self.reads_noted = 0
+        self.read_ms = 0
+        """When the count of reads was last seen to have moved: see `Checkpointer.keeps_cached`."""
         self.dirty = False
         self.page_cache = False
         """Appends are acknowledged from the page cache (the state; `config` says what it should become)."""
@@ -323,6 +330,7 @@ class Log:
             return []
         if offset == end:
             return []
+        self.reads += 1
         segments = self.segments
         at = len(segments) - 1
         if offset < segments[at].base_offset:

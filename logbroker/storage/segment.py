@@ -47,6 +47,9 @@ _MAX_SIZE_BYTES = (1 << 31) - 1
 MAX_RELATIVE_OFFSET = (1 << 31) - 1
 """Positions in the offset index are 31 bits (Kafka)."""
 
+UNCACHED_BYTES_MIN = 262_144
+"""A smaller write stays in the page cache: the next one would have to read its last page back."""
+
 
 class WriteJob(NamedTuple):
     """What one lane step writes: tail batches, contiguous, and index entries."""
@@ -57,6 +60,8 @@ class WriteJob(NamedTuple):
     offset_entries: IndexWrite
     time_entries: IndexWrite
     end: int
+    cached: bool
+    """Whether the page cache should keep the batches, for readers."""
 
 
 class Segment:
@@ -180,7 +185,7 @@ class Segment:
 
     # Writing
 
-    def unwritten(self, *, with_indexes: bool) -> WriteJob | None:
+    def unwritten(self, *, with_indexes: bool, cached: bool = True) -> WriteJob | None:
         """The tail and the index entries that the files lack, or None."""
         if not self.tail and not with_indexes:
             return None
@@ -189,13 +194,14 @@ class Segment:
         if not self.tail and not (index.data or index.trim or times.data or times.trim):
             return None
         start = self.tail[0].position if self.tail else self.written
-        return WriteJob(self, start, self.tail[:], index, times, self.size)
+        return WriteJob(self, start, self.tail[:], index, times, self.size, cached)
 
     def write_steps(self, job: WriteJob, pool: FilePool) -> Steps[None]:
         """Lane: put a job into the files (page cache)."""
         if job.items:
             file = pool.get(self.path, create=True, pin=True)
-            file.pwritev([item.buffer for item in job.items], job.position)
+            cached = job.cached or job.end - job.position < UNCACHED_BYTES_MIN
+            file.pwritev([item.buffer for item in job.items], job.position, cached=cached)
             pool.keep(self.path, file)
             yield
         for path, (position, data, trim) in (

@@ -46,8 +46,11 @@ class File(Protocol):
         """Read what the page cache holds, without touching the disk; None if that would block at once."""
         ...
 
-    def pwritev(self, buffers: Sequence[Buffer], position: int) -> int:
-        """Write all of `buffers`, one after the other, at `position`; returns the bytes written (all of them)."""
+    def pwritev(self, buffers: Sequence[Buffer], position: int, *, cached: bool = True) -> int:
+        """Write all of `buffers`, one after the other, at `position`; returns the bytes written (all of them).
+
+        Without `cached` the system is asked to begin writing them out now and to keep none of it in the page cache after that.
+        """
         ...
 
     def datasync(self) -> None:
@@ -172,18 +175,29 @@ class OsFile:
             raise
         return bytes(memoryview(buffer)[:count]) if count < size else buffer  # type: ignore[return-value]
 
-    def pwritev(self, buffers: Sequence[Buffer], position: int) -> int:
-        """See `File`."""
+    def pwritev(self, buffers: Sequence[Buffer], position: int, *, cached: bool = True) -> int:
+        """See `File`; RWF_DONTCACHE (Linux 6.14) where the kernel and the file system know it."""
         if len(buffers) <= IOV_MAX:
-            written = os.pwritev(self._fd, buffers, position)
+            written = (
+                os.pwritev(self._fd, buffers, position) if cached else self._pwritev_uncached(buffers, position)
+            )
             expected = sum(map(len, buffers))
             if written != expected:
                 raise OSError(errno.EIO, f"short write: {written} of {expected} bytes", self.path)
             return written
         total = 0
         for start in range(0, len(buffers), IOV_MAX):
-            total += self.pwritev(buffers[start : start + IOV_MAX], position + total)
+            total += self.pwritev(buffers[start : start + IOV_MAX], position + total, cached=cached)
         return total
+
+    def _pwritev_uncached(self, buffers: Sequence[Buffer], position: int) -> int:
+        if sys.platform == "linux":
+            try:
+                return os.pwritev(self._fd, buffers, position, _RWF_DONTCACHE)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+        return os.pwritev(self._fd, buffers, position)
 
     def datasync(self) -> None:
         """See `File`."""
@@ -217,6 +231,8 @@ class OsFile:
             self.close()
 
 
+_RWF_DONTCACHE = 0x80
+"""include/uapi/linux/fs.h; Python has no name for it yet."""
 _HAS_NOWAIT = hasattr(os, "RWF_NOWAIT") and hasattr(os, "preadv")
 
 

@@ -48,7 +48,7 @@ class SimFile:
             size = min(size, cached)
         return node.read(size, position)
 
-    def pwritev(self, buffers: Sequence[Buffer], position: int) -> int:
+    def pwritev(self, buffers: Sequence[Buffer], position: int, *, cached: bool = True) -> int:
         """See `File`."""
         node = self._node()
         if position < 0:

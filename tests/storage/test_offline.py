@@ -58,7 +58,7 @@ class _File(OsFile):
     def datasync(self):
         self._vfs.struck("datasync", self.path)
 
-    def pwritev(self, buffers, position):
+    def pwritev(self, buffers, position, *, cached=True):
         self._vfs.struck("pwritev", self.path)
         return super().pwritev(buffers, position)
 
