@@ -13,7 +13,7 @@ DEV := .venv/.installed-dev
 KLOAD := $(wildcard tools/kload/*.c)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long lint format bench bench-quick footprint micro kafka tools constraints clean test-needs
+.PHONY: help setup run test test-long lint format bench footprint micro kafka tools constraints clean test-needs
 
 help:
 	@echo 'make run          start a broker on 127.0.0.1:$(PORT) with its data in ./$(DATA), and show a few records going through it'
@@ -42,7 +42,7 @@ run: $(RUNTIME)
 
 test-needs: $(DEV)
 	@tools/dev/system_packages.sh
-	@tools/dev/kafka_jars.sh
+	@tools/dev/kafka_jars.sh --if-possible
 
 test: test-needs
 	@$(BIN)/python -m pytest $(ARGS)
@@ -72,7 +72,7 @@ build/diskbench: tools/diskbench.c
 	@mkdir -p build
 	@$(CC) -std=gnu11 $(CFLAGS) -o $@ $< -pthread
 
-bench: test-needs tools
+bench: test-needs kafka tools
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
 footprint: $(DEV) tools

@@ -9,6 +9,7 @@ LOGBROKER_TEST_BOOTSTRAP=host:port pytest tests/clients
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -85,6 +86,18 @@ def make_broker(tmp_path: pathlib.Path) -> Iterator[Callable[..., BrokerProcess]
     finally:
         for broker in made:
             broker.end()
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Prints a line at once, whatever pytest does with what tests print: progress and counts of long checks."""
+    capturing = request.config.pluginmanager.get_plugin("capturemanager")
+
+    def line(text: str) -> None:
+        with contextlib.nullcontext() if capturing is None else capturing.global_and_fixture_disabled():
+            print(f"\n{text}", end="", flush=True)
+
+    return line
 
 
 @pytest.fixture

@@ -166,6 +166,8 @@ class Limited:
 def printable(value: object, limit: int = VALUE_MAX_CHARS) -> str:
     """`value` as text that can't leave its line: bounded, quoted where it has blanks, control characters escaped."""
     text = value if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        text = text.lower()  # as JSON and the settings write it
     if len(text) > limit:
         text = f"{text[:limit]}... ({len(text)} characters)"
     if text.isprintable():

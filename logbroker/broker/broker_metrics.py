@@ -94,12 +94,30 @@ class BrokerMetrics:
                 "Connections closed: the peer took no replies.",
                 counters.closed_stuck,
             ),
+            (
+                "connections_closed_stalled",
+                "Connections closed: they held request memory that others waited for, and didn't get on.",
+                counters.closed_stalled,
+            ),
             ("connections_closed_invalid", "Connections closed for what was sent.", counters.closed_invalid),
             ("requests", "Requests taken in.", counters.requests),
             ("received_bytes", "Bytes received from clients.", counters.received_bytes),
             ("sent_bytes", "Bytes sent to clients.", counters.sent_bytes),
         ):
             yield Metric(f"logbroker_{name}_total", help_, "counter", [((), number)])
+        budget = server.budget
+        yield Metric(
+            "logbroker_request_memory_bytes",
+            "Of queued.max.request.bytes, what requests hold, half received ones included, by their size.",
+            "gauge",
+            [((("lane", lane.name),), lane.used_bytes) for lane in budget.lanes],
+        )
+        yield Metric(
+            "logbroker_request_memory_waiting",
+            "Connections that wait for request memory, by the size of what they send.",
+            "gauge",
+            [((("lane", lane.name),), budget.waiting_in(lane)) for lane in budget.lanes],
+        )
         for name, help_, number in (
             ("fetch_sessions", "Incremental fetch sessions kept.", len(self._broker.fetch_sessions)),
             ("fetches_waiting", "Fetches parked for more records.", len(self._broker.fetch_waits)),

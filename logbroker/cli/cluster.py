@@ -24,7 +24,7 @@ def cluster() -> None:
 @output_option
 def describe(bootstrap_server: str, output: str) -> None:
     """Show the cluster's id, its controller, its brokers and their log directories."""
-    description, log_dirs = run(_describe(bootstrap_server))
+    description, log_dirs = run(_describe(bootstrap_server), waits_for=bootstrap_server)
     if output == "json":
         print_json(_as_json(description, log_dirs))
         return

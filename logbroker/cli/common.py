@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from logbroker.cli.progress import showing, waiting_for
+
 __all__ = [
     "BOOTSTRAP_VARIABLE",
     "bootstrap_option",
@@ -66,13 +68,22 @@ def topic_argument(*, many: bool = False, required: bool = True) -> Decorator:
     )
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], *, waits_for: str = "") -> T:
     """Run `main` to its end and return its result.
+
+    Args:
+        main: the work.
+        waits_for: whom a person is told that we wait for, if it takes long; empty where `main` shows its own progress.
 
     A reader of our output that has gone away (`| head`) has seen enough: that ends the program without a word, exit code 0.
     """
+
+    async def shown() -> T:
+        async with showing(waiting_for(waits_for), wanted=bool(waits_for)):
+            return await main
+
     try:
-        result = asyncio.run(main)
+        result = asyncio.run(shown())
         sys.stdout.flush()
         return result
     except BrokenPipeError:

@@ -7,18 +7,23 @@ None of these talks to a broker. `list` is the reference of settings, printed fr
 from __future__ import annotations
 
 import os
+import sys
+import textwrap
 from typing import Any
 
 import click
 
 from logbroker.base.errors import ConfigError
-from logbroker.cli.common import output_option
-from logbroker.cli.output import print_json, print_table
+from logbroker.cli.common import output_option, text_output_option
+from logbroker.cli.output import bold, dim, print_json, print_table, terminal_columns
 from logbroker.config import loader
 from logbroker.config.setting import OURS, SAME, Setting
 from logbroker.config.settings import SETTINGS, find
 from logbroker.config.sources import LoadedSettings
 from logbroker.config.values import format_value
+
+PARAGRAPH_COLUMNS_MAX = 100
+"""Longer lines are hard to read, however wide the terminal is."""
 
 
 @click.group("config")
@@ -32,8 +37,9 @@ def config() -> None:
 def list_command(words: tuple[str, ...], output: str) -> None:
     """List every setting, or those whose name contains all WORDS.
 
-    The columns: the dotted name (in a TOML file, or after --set), type and unit, default, Kafka's default where that is
-    another, allowed values, whether it can change while the broker runs (live), and what it means.
+    Of each: the dotted name (in a TOML file, or after --set), type and unit, default, Kafka's default where that is
+    another, allowed values, whether it can change while the broker runs (live), and what it means. In a pipe every
+    setting is one line, for grep.
     """
     chosen = [setting for setting in SETTINGS.values() if all(word.lower() in setting.name for word in words)]
     if output == "json":
@@ -43,10 +49,16 @@ def list_command(words: tuple[str, ...], output: str) -> None:
         raise click.ClickException(
             f"no setting has {' and '.join(words)} in its name; `logbroker config list` shows all"
         )
+    if sys.stdout.isatty():
+        for number, setting in enumerate(chosen):
+            if number:
+                click.echo()
+            _describe(setting)
+        return
     rows = [
         (
             setting.name,
-            f"{setting.type.name.lower()} ({setting.unit})" if setting.unit else setting.type.name.lower(),
+            _type(setting),
             _blank(setting.default_text),
             _kafka_default(setting),
             setting.bounds or None,
@@ -123,8 +135,9 @@ def show_command(
 
 @config.command("check")
 @click.argument("file", type=click.Path(dir_okay=False))
+@text_output_option
 @click.pass_context
-def check_command(context: click.Context, file: str) -> None:
+def check_command(context: click.Context, file: str, output: str) -> None:
     """Say everything that is wrong with a settings FILE.
 
     Only the file counts, not the environment. Exits 0 if it is fine, 1 if it isn't, 2 if it can't be read.
@@ -132,9 +145,15 @@ def check_command(context: click.Context, file: str) -> None:
     try:
         loaded = loader.load(file=file)
     except ConfigError as error:
-        _print_problems(error)
+        if output == "json":
+            print_json({"file": file, "fine": False, "problems": str(error).splitlines()})
+        else:
+            _print_problems(error)
         context.exit(1 if os.access(file, os.R_OK) else 2)
     count = len(loaded.sources.given)
+    if output == "json":
+        print_json({"file": file, "fine": True, "settings": count})
+        return
     click.echo(f"{file}: fine ({count} setting{'' if count == 1 else 's'})")
 
 
@@ -167,6 +186,28 @@ def _value_as_json(setting: Setting, loaded: LoadedSettings) -> dict[str, Any]:
         "source": source.origin.value,
         "place": source.place or None,
     }
+
+
+def _describe(setting: Setting) -> None:
+    """One setting as a paragraph, for a terminal."""
+    facts = [_type(setting), f"default {_blank(setting.default_text)}"]
+    kafka = _kafka_default(setting)
+    if kafka is not None:
+        facts.append(f"Kafka's {kafka}")
+    if setting.bounds:
+        facts.append(setting.bounds)
+    if setting.dynamic:
+        facts.append("live")
+    width = min(terminal_columns(), PARAGRAPH_COLUMNS_MAX)
+    click.echo(bold(setting.name))
+    for text, style in (("  ·  ".join(facts), dim), (setting.doc, str)):
+        for line in textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    "):
+            click.echo(style(line))
+
+
+def _type(setting: Setting) -> str:
+    name = setting.type.name.lower()
+    return f"{name} ({setting.unit})" if setting.unit else name
 
 
 def _kafka_default(setting: Setting) -> str | None:

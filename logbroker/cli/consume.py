@@ -12,6 +12,7 @@ import base64
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from logbroker.cli.common import bootstrap_option, run, text_output_option, topic_argument
-from logbroker.cli.output import note
+from logbroker.cli.output import note, size_text
+from logbroker.cli.progress import ProgressLine, showing, waiting_for
 
 if TYPE_CHECKING:
     from logbroker.client.consumer import Consumer
@@ -143,15 +145,17 @@ async def _consume(job: _Job) -> int:
     async with Consumer(
         job.bootstrap_server, isolation_level=job.isolation_level, auto_offset_reset="earliest"
     ) as consumer:
-        partitions = (
-            [TopicPartition(job.topic, index) for index in job.partitions]
-            if job.partitions
-            else await consumer.partitions_of(job.topic)
-        )
+        async with showing(waiting_for(job.bootstrap_server)):
+            partitions = (
+                [TopicPartition(job.topic, index) for index in job.partitions]
+                if job.partitions
+                else await consumer.partitions_of(job.topic)
+            )
         await _position(consumer, partitions, job)
         if job.follow:
             return await _follow(consumer, job)
-        return await _read_to_end(consumer, partitions, job)
+        with ProgressLine(wanted=not sys.stdout.isatty()) as line:
+            return await _read_to_end(consumer, partitions, job, line)
 
 
 async def _position(consumer: Consumer, partitions: list[TopicPartition], job: _Job) -> None:
@@ -181,10 +185,18 @@ async def _follow(consumer: Consumer, job: _Job) -> int:
     return count
 
 
-async def _read_to_end(consumer: Consumer, partitions: list[TopicPartition], job: _Job) -> int:
+async def _read_to_end(
+    consumer: Consumer, partitions: list[TopicPartition], job: _Job, line: ProgressLine
+) -> int:
     ends = await consumer.end_offsets(partitions)
     left = {partition for partition in partitions if ends[partition] > 0}
-    count = 0
+    count = size_bytes = 0
+    started = time.monotonic()
+
+    def progress() -> str:
+        speed = count / (time.monotonic() - started)
+        return f"{count:,} records read, {size_text(size_bytes)}, {speed:,.0f} records/s"
+
     while True:
         for partition in list(left):
             if await consumer.position(partition) >= ends[partition]:
@@ -197,6 +209,8 @@ async def _read_to_end(consumer: Consumer, partitions: list[TopicPartition], job
         wanted = [record for record in records if record.offset < ends[record.topic, record.partition]]  # type: ignore[index]  # a TopicPartition is such a pair
         job.write(wanted)
         count += len(wanted)
+        size_bytes += sum(len(record.key or b"") + len(record.value or b"") for record in wanted)
+        line.show(progress)
         if count == job.max_messages:
             return count
 

@@ -10,12 +10,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from logbroker.cli.common import text_output_option
 from logbroker.cli.output import print_json, size_text
+from logbroker.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
     from logbroker.storage.verify import Finding, OnProgress, VerifyReport
@@ -43,8 +45,8 @@ def verify_command(*, directories: tuple[str, ...], allow_gaps: bool, output: st
     reports = []
     try:
         for directory in directories:
-            with _progress(directory) as on_progress:
-                reports.append(verify(directory, gaps_allowed=allow_gaps, on_progress=on_progress))
+            with ProgressLine() as line:
+                reports.append(verify(directory, gaps_allowed=allow_gaps, on_progress=_progress(line)))
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'a file'} can't be read: {error.strerror}") from error
     with _pipe():
@@ -81,12 +83,14 @@ def dump_command(*, files: tuple[str, ...], records: bool, output: str) -> None:
 
     wrong = False
     try:
-        with _pipe():
+        with _pipe(), ProgressLine(wanted=not sys.stdout.isatty()) as line:
             for file in files:
+                size_bytes = os.path.getsize(file) if os.path.isfile(file) else 0
                 if output == "text" and len(files) > 1:
                     click.echo(f"# {file}")
                 for row in dump(file, records=records):
                     wrong = wrong or "problem" in row
+                    line.show(partial(_how_far, os.path.basename(file), int(row["position"]), size_bytes))
                     if output == "json":
                         click.echo(json.dumps({"file": file, **row}, ensure_ascii=False))
                     else:
@@ -154,23 +158,13 @@ def _print_report(report: VerifyReport) -> None:
     )
 
 
-@contextlib.contextmanager
-def _progress(directory: str) -> Iterator[OnProgress | None]:
-    """A bar on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+def _progress(line: ProgressLine) -> OnProgress:
+    return lambda done, total, folder: line.show(partial(_how_far, os.path.basename(folder), done, total))
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(directory, total=None)
 
-        def on_progress(done: int, total: int, folder: str) -> None:
-            bar.update(task, completed=done, total=total, description=os.path.basename(folder))
-
-        yield on_progress
+def _how_far(name: str, done_bytes: int, total_bytes: int) -> str:
+    share = done_bytes / max(1, total_bytes)
+    return f"{share:4.0%} of {size_text(total_bytes)}  {name}"
 
 
 @contextlib.contextmanager

@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from logbroker.base.errors import LogbrokerError
 from logbroker.cli.common import bootstrap_option, parse_pairs, run, text_output_option, topic_argument
 from logbroker.cli.output import note, print_json, size_text
+from logbroker.cli.progress import showing
 
 if TYPE_CHECKING:
     from logbroker.client.delivery import Delivery
     from logbroker.client.producer import Producer
 
-PROGRESS_EVERY_SECONDS = 0.5
-PROGRESS_AFTER_SECONDS = 1.0
 INTERRUPT_GRACE_SECONDS = 5.0
 """How long Ctrl-C waits for what is already on its way."""
+
+
+class BadLineError(LogbrokerError):
+    """A line that is no record."""
 
 
 class _Job(NamedTuple):
@@ -130,7 +134,7 @@ def produce(
     if output == "json":
         print_json(outcome.as_json(topic))
     else:
-        note(f"{outcome.records} record{'' if outcome.records == 1 else 's'} written to {topic}")
+        note(f"{_records(outcome.records)} written to {topic}")
     if outcome.interrupted:
         raise click.Abort
 
@@ -180,10 +184,11 @@ async def _produce(job: _Job) -> _Outcome:
         acks="all" if job.acks == "all" else 0 if job.acks == "0" else 1,
         compression=job.compression,
     ) as producer:
-        progress = asyncio.get_running_loop().create_task(_show_progress(producer))
         try:
-            await _send_all(producer, job, outcome)
-            await producer.flush()
+            # Whoever types records at the terminal sees them already.
+            async with showing(_progress(producer, job), wanted=not _typed(job)):
+                await _send_all(producer, job, outcome)
+                await producer.flush()
         except asyncio.CancelledError:
             # Ctrl-C: nothing more is read, but what was read gets its chance.
             task = asyncio.current_task()
@@ -195,13 +200,12 @@ async def _produce(job: _Job) -> _Outcome:
                     await producer.flush()
             except (ClientError, TimeoutError) as error:
                 click.echo(f"not everything was acknowledged: {error}", err=True)
-        except ClientError as error:
+        except (ClientError, BadLineError) as error:
+            if isinstance(error, BadLineError):
+                await producer.flush()  # what came before it is fine
             raise click.ClickException(
-                f"{error}\n{producer.acknowledged_records} records were written"
+                f"{error}\n{_records(producer.acknowledged_records)} written"
             ) from error
-        finally:
-            progress.cancel()
-            await asyncio.gather(progress, return_exceptions=True)
         outcome.records = producer.acknowledged_records
         outcome.size_bytes = producer.acknowledged_bytes
         if outcome.interrupted:
@@ -212,9 +216,11 @@ async def _produce(job: _Job) -> _Outcome:
 async def _send_all(producer: Producer, job: _Job, outcome: _Outcome) -> None:
     enqueue = producer.enqueue
     split = _splitter(job)
+    number = 0
     async for values in _batches(job):
         for line in values:
-            key, value = split(line)
+            number += 1
+            key, value = split(line, number)
             outcome.saw(
                 await enqueue(job.topic, value, key=key, headers=job.headers, partition=job.partition)
             )
@@ -247,18 +253,19 @@ async def _batches(job: _Job) -> AsyncIterator[list[bytes]]:
             yield lines
 
 
-def _splitter(job: _Job) -> Callable[[bytes], tuple[bytes | None, bytes | None]]:
-    """Return what turns a line into key and value."""
+def _splitter(job: _Job) -> Callable[[bytes, int], tuple[bytes | None, bytes | None]]:
+    """Return what turns a line, and its number from 1, into key and value; it raises BadLineError."""
     fixed_key, separator, marker = job.key, job.key_separator, job.null_marker
 
-    def split(line: bytes) -> tuple[bytes | None, bytes | None]:
+    def split(line: bytes, number: int) -> tuple[bytes | None, bytes | None]:
         key: bytes | None = fixed_key
         value: bytes | None = line
         if separator is not None:
             key, found, value = line.partition(separator)
             if not found:
-                raise click.ClickException(
-                    f"the line {line[:80].decode(errors='replace')!r} has no key separator {separator.decode(errors='replace')!r}"
+                raise BadLineError(
+                    f"line {number}, {line[:80].decode(errors='replace')!r}, has no key separator "
+                    f"{separator.decode(errors='replace')!r}"
                 )
         if marker is not None:
             key = None if key == marker else key
@@ -268,24 +275,24 @@ def _splitter(job: _Job) -> Callable[[bytes], tuple[bytes | None, bytes | None]]
     return split
 
 
-async def _show_progress(producer: Producer) -> None:
-    """Write a line on stderr that is overwritten, where somebody sees it: piping a lot can take a while."""
-    if not sys.stderr.isatty() or sys.stdin is None or sys.stdin.isatty():
-        return
+def _typed(job: _Job) -> bool:
+    """Whether the records are typed at a terminal."""
+    return not job.values and job.file is None and sys.stdin is not None and sys.stdin.isatty()
+
+
+def _progress(producer: Producer, job: _Job) -> Callable[[], str]:
+    """Return what says how far it is."""
     started = time.monotonic()
-    shown = False
-    try:
-        await asyncio.sleep(PROGRESS_AFTER_SECONDS)
-        while True:
-            shown = True
-            seconds = time.monotonic() - started
-            records = producer.acknowledged_records
-            sys.stderr.write(
-                f"\r{records:,} records, {size_text(producer.acknowledged_bytes)}, {records / seconds:,.0f} records/s   "
-            )
-            sys.stderr.flush()
-            await asyncio.sleep(PROGRESS_EVERY_SECONDS)
-    finally:
-        if shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+
+    def text() -> str:
+        records, seconds = producer.acknowledged_records, time.monotonic() - started
+        if not records:
+            return f"waiting for {job.bootstrap_server}, {seconds:.0f} s"
+        size = size_text(producer.acknowledged_bytes)
+        return f"{records:,} records written, {size}, {records / seconds:,.0f} records/s"
+
+    return text
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'' if count == 1 else 's'}"

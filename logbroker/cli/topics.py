@@ -26,7 +26,7 @@ def topics() -> None:
 @output_option
 def list_command(*, bootstrap_server: str, output: str, exclude_internal: bool) -> None:
     """List topics, with how many partitions and replicas they have."""
-    found = run(_list(bootstrap_server, internal=not exclude_internal))
+    found = run(_list(bootstrap_server, internal=not exclude_internal), waits_for=bootstrap_server)
     if output == "json":
         print_json(
             [
@@ -85,7 +85,8 @@ def create(
             replication_factor or _BROKER_DEFAULT,
             pairs,
             if_not_exists=if_not_exists,
-        )
+        ),
+        waits_for=bootstrap_server,
     )
     if output == "json":
         print_json({"name": topic, "created": created})
@@ -115,7 +116,7 @@ def describe(
 
     Without a name, every topic.
     """
-    found = run(_describe(bootstrap_server, names, internal=not exclude_internal))
+    found = run(_describe(bootstrap_server, names, internal=not exclude_internal), waits_for=bootstrap_server)
 
     def wanted(partition: Partition) -> bool:
         return (not under_replicated_partitions or len(partition.in_sync) < len(partition.replicas)) and (
@@ -169,7 +170,7 @@ def alter(
     both = sorted(pairs.keys() & set(deleted))
     if both:
         raise click.UsageError(f"{', '.join(both)} can't be set and deleted at once")
-    run(_alter(bootstrap_server, topic, partitions, pairs, deleted))
+    run(_alter(bootstrap_server, topic, partitions, pairs, deleted), waits_for=bootstrap_server)
     if output == "json":
         print_json({"name": topic, "altered": True})
     else:
@@ -183,7 +184,7 @@ def alter(
 @output_option
 def delete(*, names: tuple[str, ...], if_exists: bool, bootstrap_server: str, output: str) -> None:
     """Delete topics, with all their records, at once and for good."""
-    deleted = run(_delete(bootstrap_server, names, if_exists=if_exists))
+    deleted = run(_delete(bootstrap_server, names, if_exists=if_exists), waits_for=bootstrap_server)
     if output == "json":
         print_json([{"name": name, "deleted": done} for name, done in deleted.items()])
         return
@@ -287,6 +288,15 @@ async def _alter(
     from logbroker.client.admin import Admin
 
     async with Admin(bootstrap_server) as admin:
+        if deleted:
+            # A broker takes the deletion of a config that doesn't exist for done; whoever mistyped one should hear of it.
+            there = {config.name for config in (await admin.topics_configs([name])).get(name, [])}
+            unknown = [config for config in deleted if config not in there]
+            if unknown and there:
+                raise click.UsageError(
+                    f"--delete-config: there is no topic config {unknown[0]}; "
+                    f"`logbroker topics describe {name} --output json` names them all"
+                )
         if configs or deleted:
             await admin.alter_topic_configs(name, configs, delete=deleted)
         if partitions is not None:
@@ -326,7 +336,7 @@ def _print_topic(entry: _Described, partitions: list[Partition]) -> None:
         click.echo(f"{'' if number else 'configs':<12}{config.name}={config.value}")
     click.echo()
     print_table(
-        ["partition", "leader", "epoch", "replicas", "in sync", "start offset", "end offset", "size"],
+        ["partition", "leader", "epoch", "replicas", "in-sync", "start", "end", "size"],
         [
             (
                 partition.index,
@@ -340,7 +350,7 @@ def _print_topic(entry: _Described, partitions: list[Partition]) -> None:
             )
             for partition in partitions
         ],
-        right=["partition", "leader", "epoch", "start offset", "end offset", "size"],
+        right=["partition", "leader", "epoch", "start", "end", "size"],
     )
 
 

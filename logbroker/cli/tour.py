@@ -40,7 +40,7 @@ class _Seen(NamedTuple):
 @bootstrap_option
 def tour(*, bootstrap_server: str) -> None:
     """Send and read back a few records, and say what to try next."""
-    seen = run(_tour(bootstrap_server))
+    seen = run(_tour(bootstrap_server), waits_for=bootstrap_server)
     _report(seen, bootstrap_server)
 
 
@@ -83,6 +83,7 @@ async def _tour(bootstrap_server: str) -> _Seen:
 
 
 def _report(seen: _Seen, bootstrap_server: str) -> None:
+    click.echo()
     before = "created" if seen.created else f"was there, with {_records(seen.earlier)} from before"
     click.echo(f"  topic {TOPIC}: {before}")
     click.echo(

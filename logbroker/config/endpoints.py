@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import msgspec
 
 PORT_MAX = 65_535
+SECURITY_PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
+"""Kafka's; this version has the first."""
 
 _ENDPOINT = re.compile(r"(?:([A-Za-z0-9_]{1,64})://)?(\[[0-9A-Fa-f:.%A-Za-z]*\]|[^\s\[\]:/,]*):([0-9]{1,5})")
 _WILDCARDS = frozenset({"", "0.0.0.0", "::"})
@@ -101,7 +103,7 @@ def protocol_map_problem(value: object) -> str | None:
     except ValueError as error:
         return str(error)
     for name, protocol in mapping.items():
-        if protocol not in {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}:
+        if protocol not in SECURITY_PROTOCOLS:
             return f"{name}:{protocol} names no security protocol; PLAINTEXT is the one this version has"
     return None
 

@@ -155,7 +155,7 @@ def read_file(path: str) -> Iterator[tuple[str, object, str]]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}{_toml_remedy(lines)}") from None
+        raise ConfigError(f"{path} is no valid TOML: {error}{_toml_remedy(str(error), lines)}") from None
     for name, raw in _flatten(document, ""):
         line = lines.get(name)
         yield name, raw, f"{path}:{line}" if line is not None else path
@@ -186,7 +186,9 @@ def _dotted(key: str) -> str:
     return ".".join(part.strip("\"'") for part in _PART.findall(key))
 
 
-def _toml_remedy(lines: Mapping[str, int]) -> str:
+def _toml_remedy(error: str, lines: Mapping[str, int]) -> str:
+    if error.startswith("Cannot declare"):
+        return "; TOML takes dotted names and a [table] of the same beginning for two tables: write every name out, without tables"
     for name in lines:
         if name in SETTINGS and any(other.startswith(f"{name}.") for other in lines):
             return f'; {name} is also the beginning of another setting\'s name, so write it in quotes: "{name}" = ...'

@@ -19,7 +19,7 @@ import msgspec
 
 from logbroker.base.errors import ConfigError
 from logbroker.config._topics import TopicSection
-from logbroker.config.endpoints import Endpoint, parse_endpoints, protocol_map
+from logbroker.config.endpoints import SECURITY_PROTOCOLS, Endpoint, parse_endpoints, protocol_map
 from logbroker.config.setting import Setting
 from logbroker.config.values import Value
 
@@ -190,16 +190,22 @@ def contradictions(settings: Settings) -> list[str]:
     protocols = protocol_map(settings.listener_security_protocol_map)
     for name in names:
         protocol = protocols.get(name)
-        if protocol is None:
+        if protocol is None and name in SECURITY_PROTOCOLS:
+            problems.append(_not_spoken(name, name))
+        elif protocol is None:
             problems.append(
                 f"listeners names {name}, which listener.security.protocol.map doesn't have; add {name}:PLAINTEXT to it"
             )
         elif protocol != "PLAINTEXT":
-            problems.append(
-                f"the listener {name} asks for {protocol}, and this version speaks PLAINTEXT only; "
-                "put a TLS proxy before it, or map it to PLAINTEXT"
-            )
+            problems.append(_not_spoken(name, protocol))
     return problems
+
+
+def _not_spoken(name: str, protocol: str) -> str:
+    return (
+        f"the listener {name} asks for {protocol}, and this version speaks PLAINTEXT only; "
+        "write PLAINTEXT://HOST:PORT and keep it in a network you trust, or put a TLS proxy before it"
+    )
 
 
 _ABSENT = (

@@ -21,6 +21,7 @@ from logbroker.base import logs
 from logbroker.base.errors import LogbrokerError
 from logbroker.base.metrics import CONTENT_TYPE, Registry
 from logbroker.config.endpoints import Endpoint
+from logbroker.net.port_owner import describe_owner
 
 HEAD_MAX_BYTES: Final = 8192
 CONNECTIONS_MAX: Final = 32
@@ -81,11 +82,9 @@ class MetricsServer:
                 )
             except OSError as error:
                 await self.stop()
-                reason = (
-                    "another process has the port"
-                    if error.errno == errno.EADDRINUSE
-                    else error.strerror or str(error)
-                )
+                reason = error.strerror or str(error)
+                if error.errno == errno.EADDRINUSE:
+                    reason = f"the port is in use by {describe_owner(endpoint.port) or 'another process'}"
                 raise LogbrokerError(
                     f"can't serve metrics on {endpoint.address}: {reason}; {_REMEDY}"
                 ) from None

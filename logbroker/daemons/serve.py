@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 
-@click.command("serve")
+@click.command("serve", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--config",
     "file",

@@ -343,8 +343,8 @@ def _explained(path: str) -> Iterator[None]:
             raise CorruptionError(path, 0, f"SQLite finds it damaged: {error}") from error
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise ConfigError(
-                f"{path} is in use by another process, probably a broker on the same directory; stop that one, or set "
-                "metadata.log.dir to another directory"
+                f"{path} is in use by another process, probably a broker on the same directory; stop that one, or give "
+                "this one another --data-dir (or metadata.log.dir)"
             ) from error
         raise _failed(path, error) from error
     except UnicodeDecodeError as error:
@@ -357,6 +357,8 @@ def _explained(path: str) -> Iterator[None]:
 def _failed(path: str, error: BaseException) -> MetadataFailedError:
     name = getattr(error, "sqlite_errorname", None)
     reason = f"{error} ({name})" if name else str(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror if error.filename in (None, path) else f"{error.filename}: {error.strerror}"
     return MetadataFailedError(
         f"{path}: {reason or type(error).__name__}; the broker can't go on without its metadata"
     )

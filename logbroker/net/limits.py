@@ -15,8 +15,14 @@ RECEIVE_BYTES: Final = 64 * 1024
 PEEK_BYTES: Final = 4 * 1024
 """The read after a large frame: long enough to learn the next length, short enough to be copied for nothing."""
 
-LARGE_FRAME_BYTES: Final = 32 * 1024
+PEEK_AFTER_BYTES: Final = 32 * 1024
 """From this size on a frame that was cut by a read makes the next read a peek."""
+
+SMALL_FRAME_BYTES: Final = 64 * 1024
+"""Up to this length frames go in the small lane of request memory (see `budget`)."""
+
+ORDINARY_FRAME_BYTES: Final = 2 * 1024 * 1024
+"""Up to this length, in the ordinary one: clients' batches are 1 MB at most unless somebody chose otherwise."""
 
 FIRST_BUFFER_BYTES: Final = 16 * 1024
 """What a promise alone gets: the first buffer of a frame that isn't whole yet, on a connection that showed nothing."""
@@ -28,7 +34,7 @@ JOIN_BYTES: Final = 64 * 1024
 """Replies of one tick are copied into one piece up to this size, and handed over as a list of pieces above."""
 
 PROGRESS_BYTES: Final = 64 * 1024
-"""What a half-received frame must gain within `stalled_frame_timeout_ms` while request memory is short."""
+"""What a half-received frame must gain within `stalled_frame_timeout_ms` while others wait for request memory."""
 
 LINGER_S: Final = 1.0
 """How long a connection that we closed is read from, and what comes thrown away, until the peer closes too. A socket
@@ -48,8 +54,9 @@ class ServerLimits:
             requests are read (`socket.send.buffer.max.bytes`). One reply may go over it.
         stuck_reader_timeout_ms: How long a peer may take nothing of what waits for it.
         idle_max_ms: How long a connection may be silent with nothing in flight (`connections.max.idle.ms`).
-        stalled_frame_timeout_ms: While request memory is short, how long a connection may hold received bytes that
-            don't become a request.
+        stalled_frame_timeout_ms: While others wait for request memory, how long a connection may hold some of it with
+            a frame that gains less than `PROGRESS_BYTES`, or isn't dispatched.
+        silent_frame_timeout_ms: The same, where nothing at all comes of the frame.
         connections_max: Connections at once (`max.connections`).
         connections_per_address_max: Connections at once from one address (`max.connections.per.ip`).
     """
@@ -61,5 +68,6 @@ class ServerLimits:
     stuck_reader_timeout_ms: int = 600_000
     idle_max_ms: int = 600_000
     stalled_frame_timeout_ms: int = 10_000
+    silent_frame_timeout_ms: int = 3_000
     connections_max: int = 10_000
     connections_per_address_max: int = 10_000

@@ -3,9 +3,10 @@
 Small frames: every read goes into one buffer that all connections of the server share, and what came is copied out at
 once, as one chunk; the frames handed on are writable slices of it. A frame that a read has cut gets a buffer of its
 own, and the reads that follow go straight there, so that what is large is never copied; when it is whole, it is handed
-on and never used again: batches live on as slices of it. Such a buffer is first as long as what this connection has
-proved it can send, and doubles as bytes come: a promise alone costs nothing. After a large frame the next read is a
-short one (a *peek*), to learn the next length before the bulk of the frame comes.
+on and never used again: batches live on as slices of it. It gets its buffer once the request budget has room for all of
+it, but at first no longer a one than this connection has proved it can send, and it doubles as bytes come: a promise
+alone takes no memory. After a large frame the next read is a short one (a *peek*), to learn the next length before the
+bulk of the frame comes.
 
 Each frame goes to the server's `on_frame`, which may return False for "not before what is in flight is answered". Then
 the frame, and what came with it, is *held*, and reading pauses. It pauses, too, for each of the reasons below.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from logbroker.base import logs
 from logbroker.base.errors import ProtocolError
-from logbroker.net.limits import FIRST_BUFFER_BYTES, LARGE_FRAME_BYTES, PROGRESS_BYTES, TRUSTED_BUFFER_BYTES
+from logbroker.net.limits import FIRST_BUFFER_BYTES, PEEK_AFTER_BYTES, PROGRESS_BYTES, TRUSTED_BUFFER_BYTES
 from logbroker.wire.frames import LENGTH_BYTES, frame_length
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class ReceivingConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_blocked",
         "_buffered_bytes",
+        "_cut_bytes",
         "_filled",
         "_held",
         "_over_budget",
@@ -96,6 +98,7 @@ class ReceivingConnection(asyncio.BufferedProtocol):
         self._promised = 0
         self._trusted_bytes = FIRST_BUFFER_BYTES
         self._held: memoryview | None = None
+        self._cut_bytes = 0
         self._buffered_bytes = 0
         self._progress_at = 0.0
         self._progress_filled = 0
@@ -112,8 +115,9 @@ class ReceivingConnection(asyncio.BufferedProtocol):
         server = self.server
         # What comes with one read can't be refused any more, so it is a short one where memory is used up. Reading is
         # paused when it has come: libuv doesn't survive a pause while it asks for a buffer.
-        self._over_budget = over_budget = server.budget.exhausted
-        view = server.peek_view if over_budget or self._peek else server.receive_view
+        budget = server.budget
+        self._over_budget = over_budget = budget.exhausted
+        view = server.peek_view if over_budget or self._peek or budget.waiting else server.receive_view
         prefix = self._prefix
         if prefix:
             view[: len(prefix)] = prefix
@@ -155,22 +159,26 @@ class ReceivingConnection(asyncio.BufferedProtocol):
             _log.error("receiving failed; the connection is closed", client=self.peer, error=error)
             self.transport.abort()
 
-    def budget_granted(self, granted_bytes: int) -> None:
-        """There is room: enlarge the cut frame's buffer, or just read on."""
+    def budget_granted(self) -> None:
+        """There is room: give the cut frame its buffer, or just read on."""
         self._progress_at = self.server.monotonic()  # until now it was kept from making any
-        if granted_bytes:
-            self._enlarge(granted_bytes)
+        if self._partial is not None and not self._cut_bytes:
+            self._first_buffer(self._partial)
         self._unblock(BUDGET)
 
-    def stalled_bytes(self, now: float, timeout_s: float) -> int:
-        """What it holds of the budget in buffers that made no progress for so long, other than for want of budget."""
-        if (
-            not self._buffered_bytes
-            or now - self._progress_at < timeout_s
-            or self.server.budget.is_queued(self)
-        ):
-            return 0
-        return self._buffered_bytes
+    def stalled_bytes(self, now: float, slow_s: float, silent_s: float) -> int:
+        """What it holds of the request budget without making a request of it, other than for want of budget.
+
+        0 if it makes progress: `PROGRESS_BYTES` within `slow_s`, and any bytes at all within `silent_s`.
+        """
+        since_s = now - self._progress_at
+        silent = not self._blocked and since_s >= silent_s and now - self.last_active >= silent_s
+        return self.budget_bytes if silent or since_s >= slow_s else 0
+
+    @property
+    def budget_bytes(self) -> int:
+        """What it holds of the request budget in frames that aren't dispatched."""
+        return self._cut_bytes + (len(self._held) if self._held is not None else 0)
 
     @property
     def half_received(self) -> str:
@@ -218,12 +226,22 @@ class ReceivingConnection(asyncio.BufferedProtocol):
             self.refuse(f"{error} (socket.request.max.bytes)" if view[0] < 0x80 else str(error))
 
     def _begin_partial(self, start: memoryview, length: int) -> None:
-        """Give the frame that `start` begins a buffer of its own; its size is bounded by what came, not by `length`."""
+        """Give the frame that `start` begins a buffer of its own, now or when there is room for all of it."""
         self._promised = LENGTH_BYTES + length
         self._filled = self._progress_filled = len(start)
         self._progress_at = self.server.now
         self._partial = start
-        self._want(min(self._promised, max(self._trusted_bytes, 2 * len(start))))
+        self._buffer(len(start))
+        if self.server.budget.ask(self, self._promised):
+            self._first_buffer(start)
+            self._unblock(BUDGET)
+        else:
+            self._block(BUDGET)
+
+    def _first_buffer(self, start: memoryview) -> None:
+        """The frame has its room. How much memory it takes is bounded by what came, not by what was promised."""
+        self._cut_bytes = self._promised
+        self._enlarge(start, min(self._promised, max(self._trusted_bytes, 2 * len(start))))
 
     def _partial_grew(self, nbytes: int) -> None:
         partial = self._partial
@@ -236,32 +254,32 @@ class ReceivingConnection(asyncio.BufferedProtocol):
         if self._filled < len(partial):
             return
         if self._filled < self._promised:
-            self._want(min(self._promised, 2 * len(partial)))
+            self._enlarge(partial, min(self._promised, 2 * len(partial)))
             return
         self._partial = None
-        self._release(self._buffered_bytes)
-        self.server.budget.finished(self)
-        if self._promised >= LARGE_FRAME_BYTES:
+        self._give_back_cut()
+        if self._promised >= PEEK_AFTER_BYTES:
             self._trusted_bytes = max(self._trusted_bytes, min(self._promised, TRUSTED_BUFFER_BYTES))
         self._parse(partial)
-        self._peek = self._promised >= LARGE_FRAME_BYTES
+        self._peek = self._promised >= PEEK_AFTER_BYTES
 
-    def _want(self, size_bytes: int) -> None:
-        """Enlarge the cut frame's buffer to `size_bytes`, now or when there is room."""
-        extra_bytes = size_bytes - self._buffered_bytes
-        if self.server.budget.grow_buffer(self, extra_bytes):
-            self._enlarge(extra_bytes)
-        else:
-            self._block(BUDGET)
+    def _enlarge(self, partial: memoryview, size_bytes: int) -> None:
+        """Move what came to a larger buffer (the old one may still be the transport's)."""
+        larger = memoryview(bytearray(size_bytes))
+        larger[: self._filled] = partial[: self._filled]
+        self._partial = larger
+        self._buffer(size_bytes - self._buffered_bytes)
 
-    def _enlarge(self, extra_bytes: int) -> None:
-        """Move what came to a buffer that is larger by `extra_bytes` (the old one may still be the transport's)."""
-        self._buffered_bytes += extra_bytes
-        partial = self._partial
-        if partial is not None:
-            larger = memoryview(bytearray(self._buffered_bytes))
-            larger[: self._filled] = partial[: self._filled]
-            self._partial = larger
+    def _buffer(self, more_bytes: int) -> None:
+        """Count memory taken by frames that aren't dispatched."""
+        self._buffered_bytes += more_bytes
+        self.server.budget.buffers_bytes += more_bytes
+
+    def _give_back_cut(self) -> None:
+        self._buffer(-self._buffered_bytes)
+        if self._cut_bytes:
+            cut_bytes, self._cut_bytes = self._cut_bytes, 0
+            self.server.budget.give_back_cut(cut_bytes)
 
     # ---- holding and pausing ----
 
@@ -269,32 +287,35 @@ class ReceivingConnection(asyncio.BufferedProtocol):
         """Keep frames until they may be dispatched; nothing is read meanwhile."""
         if self._held is not None:
             view = memoryview(bytearray(self._held) + view)
-            self._release(len(self._held))
+            self._give_back_held()
         self._held = view
         self._progress_at = self.server.now
-        self._buffered_bytes += len(view)
-        self.server.budget.buffers_bytes += len(view)
+        self._buffer(len(view))
+        self.server.budget.charge(len(view))
         self._block(HELD)
+
+    def _give_back_held(self) -> None:
+        if self._held is not None:
+            size_bytes = len(self._held)
+            self._held = None
+            self._buffer(-size_bytes)
+            self.server.budget.give_back(size_bytes)
 
     def _dispatch_held(self) -> None:
         held = self._held
         if held is None or self.serial or self._blocked & _NO_DISPATCH:
             return
-        self._held = None
-        self._release(len(held))
+        self._give_back_held()
         self.server.now = self.server.monotonic()
         self._parse(held)
         if self._held is None:
             self._unblock(HELD)
 
-    def _release(self, size_bytes: int) -> None:
-        self._buffered_bytes -= size_bytes
-        self.server.budget.release_buffer(size_bytes)
-
     def _drop_received(self) -> None:
-        self._partial = self._held = None
+        self._partial = None
         self._prefix = b""
-        self._release(self._buffered_bytes)
+        self._give_back_held()
+        self._give_back_cut()
         self.server.budget.forget(self)
 
     def _block(self, reason: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from logbroker.base import logs
 from logbroker.base.clock import Clock
-from logbroker.net.budget import RequestBudget
+from logbroker.net.budget import Lane, RequestBudget
 from logbroker.net.closing_log import ClosingLog
 from logbroker.net.counters import NetworkCounters
 from logbroker.net.limits import PEEK_BYTES, RECEIVE_BYTES, ServerLimits
@@ -219,21 +219,31 @@ class Server:
                     connection, f"silent for {idle_s:g} s{', with ' if half else ''}{half}", level
                 )
                 connection.end()
-        if self.budget.waiting or self.budget.favoured is not None:
-            self._give_up_stalled(now)
+        if self.budget.waiting:
+            for lane in self.budget.lanes:
+                if self.budget.waiting_in(lane):
+                    self._give_up_stalled(lane, now)
         self._closing_log.roll(now)
 
-    def _give_up_stalled(self, now: float) -> None:
-        """Close connections that hold request memory without making a request of it, the largest first."""
-        timeout_s = self.limits.stalled_frame_timeout_ms / 1000
-        stalled = [(connection.stalled_bytes(now, timeout_s), connection) for connection in self.connections]
+    def _give_up_stalled(self, lane: Lane, now: float) -> None:
+        """Close connections that keep others waiting in `lane` and make no request of what they hold, the largest first."""
+        slow_s = self.limits.stalled_frame_timeout_ms / 1000
+        silent_s = self.limits.silent_frame_timeout_ms / 1000
+        lane_of = self.budget.lane_of
+        stalled = [
+            (connection.stalled_bytes(now, slow_s, silent_s), connection) for connection in self.connections
+        ]
+        wanted_bytes = self.budget.wanted_bytes(lane)
         for held_bytes, connection in sorted(stalled, key=lambda entry: -entry[0]):
-            if not held_bytes or not self.budget.exhausted:
+            if not held_bytes or wanted_bytes <= 0:
                 break
+            if lane_of(held_bytes) is not lane:
+                continue
+            wanted_bytes -= held_bytes
             self.counters.closed_stalled += 1
             self.log_closing(
                 connection,
-                f"it held {held_bytes:,} bytes of request memory for {timeout_s:g} s without finishing a request, "
-                "while others waited for it (queued.max.request.bytes)",
+                f"it held room for {held_bytes:,} bytes of requests without getting on with them, while "
+                f"{self.budget.waiting_in(lane)} others waited for it (queued.max.request.bytes)",
             )
             connection.abort()

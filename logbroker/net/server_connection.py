@@ -126,14 +126,14 @@ class ServerConnection(ReceivingConnection):
         """Give a request its place in the order of replies."""
         self._slots.append(reply)
         self.unanswered += 1
-        self.server.budget.requests_bytes += reply.request_bytes
+        self.server.budget.charge(reply.request_bytes)
         if self.unanswered >= self.server.limits.in_flight_max:
             self._block(IN_FLIGHT)
 
     def answered(self, reply: Reply) -> None:
         """`reply` has its payload (called by it)."""
         server = self.server
-        server.budget.request_done(reply.request_bytes)
+        server.budget.give_back(reply.request_bytes)
         self.unanswered -= 1
         if not self.unanswered:
             self.serial = False

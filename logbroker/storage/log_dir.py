@@ -23,7 +23,7 @@ from uuid import UUID
 from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import BrokerError, StorageOfflineError
+from logbroker.base.errors import BrokerError, LogbrokerError, StorageOfflineError
 from logbroker.base.ids import kafka_uuid, parse_kafka_uuid
 from logbroker.config.topic import TopicConfig
 from logbroker.storage import snapshot_file
@@ -224,7 +224,8 @@ class LogDirectory:
             return
         self.stats.disk_errors += 1
         self.offline_reason = f"log directory {self.path} is offline: {error}"
-        _log.error("a log directory went offline", directory=self.path, error=error)
+        ours = None if isinstance(error, OSError | LogbrokerError) else error
+        _log.error("a log directory went offline", directory=self.path, reason=str(error), error=ours)
         for log in list(self.logs.values()):
             if not log.refused:
                 log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))

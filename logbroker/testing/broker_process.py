@@ -295,12 +295,16 @@ class BrokerProcess:
             self.stop()
         faults = [line for line in self.lines if any(fault in line for fault in FAULTS)]
         assert not faults, "the broker's log has a traceback:\n" + "\n".join(faults[:5])
-        if self.verify and self.data_dir.exists():
-            self._verify_data()
+        for directory in self.log_dirs if self.verify else ():
+            if directory.exists():
+                done = run_cli("log", "verify", str(directory))
+                assert done.returncode == 0, f"logbroker log verify:\n{done.stdout}\n{done.stderr}"
 
-    def _verify_data(self) -> None:
-        done = run_cli("log", "verify", str(self.data_dir))
-        assert done.returncode == 0, f"logbroker log verify:\n{done.stdout}\n{done.stderr}"
+    @property
+    def log_dirs(self) -> list[pathlib.Path]:
+        """Where its records are."""
+        named = self.settings.get("log.dirs", str(self.data_dir))
+        return [pathlib.Path(directory) for directory in named.split(",")]
 
 
 def run_cli(

@@ -1,7 +1,8 @@
 """Crash the simulated storage engine from the command line: one seed again, with what led there, or many until one fails.
 
 python -m logbroker.testing.crash --seed 42 [--points 200]      that seed, every failure, the disk's last operations before it
-python -m logbroker.testing.crash --from 1000 --seeds 500       many seeds, one line each failure
+python -m logbroker.testing.crash --until 100000                so many distinct points, from a fresh seed on
+python -m logbroker.testing.crash --from 1000 --seeds 500       many seeds
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import argparse
 import logging
 import random
 import sys
-import time
+from collections.abc import Callable, Iterable
 
+from logbroker.testing.progress import Progress
 from logbroker.testing.sim_story import Failure, Story, Tally
 
 POINTS = 100
 """Crash points of a seed, those within crashes not counted."""
+UNTIL = 100_000
+FAILURES_MAX = 20
+"""Failures after which there is nothing to be learnt from more."""
 
 
 def explore_seed(seed: int, points: int = POINTS, tally: Tally | None = None) -> list[Failure]:
@@ -27,37 +32,62 @@ def explore_seed(seed: int, points: int = POINTS, tally: Tally | None = None) ->
     return list(story.dig(points, random.Random(seed ^ 0xC0FFEE)))
 
 
+def explore_until(
+    points: int,
+    seeds: Iterable[int],
+    say: Callable[[str], None],
+    *,
+    of_a_seed: int = POINTS,
+    failures_max: int = FAILURES_MAX,
+) -> tuple[Tally, list[Failure]]:
+    """Explore seed after seed until there are so many distinct points, or more than `failures_max` failures."""
+    tally = Tally()
+    failures: list[Failure] = []
+    progress = Progress(say, "crash points", points)
+    first = last = -1
+    for seed in seeds:
+        first = seed if first < 0 else first
+        last = seed
+        failures += explore_seed(seed, of_a_seed, tally)
+        progress.at(tally.points, f"seed {seed}, {len(failures)} failures")
+        if len(failures) > failures_max or tally.points >= points:
+            break
+    say(
+        f"seeds {first} to {last}: {tally.points} distinct points, {len(failures)} failures; {tally.kills} kills, by depth {tally.depth}, "
+        f"{tally.in_recovery} recoveries interrupted, {tally.operations} operations; {progress.seconds:.0f} s, "
+        f"{tally.points / progress.seconds:.0f} points/s"
+    )
+    return tally, failures
+
+
 def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, help="explore this seed only")
-    parser.add_argument("--from", type=int, default=1, dest="first", help="first of many seeds")
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--points", type=int, default=POINTS)
+    parser.add_argument("--from", type=int, dest="first", help="first of many seeds, fresh by default")
+    parser.add_argument("--seeds", type=int, default=1 << 32, help="how many seeds at most")
+    parser.add_argument("--until", type=int, default=UNTIL, help="how many points are enough, of all seeds")
+    parser.add_argument("--points", type=int, default=POINTS, help="crash points of a seed")
     parser.add_argument("--stop", action="store_true", help="stop at the first seed that fails")
     options = parser.parse_args()
     logging.getLogger("logbroker").setLevel(logging.CRITICAL + 1)
-    seeds = (
-        [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
+    first = random.SystemRandom().randrange(1 << 31) if options.first is None else options.first
+    seeds = range(first, first + options.seeds)
+    if options.seed is not None:
+        seeds = range(options.seed, options.seed + 1)
+
+    def say(line: str) -> None:
+        print(line, flush=True)  # noqa: T201
+
+    failures_max = 0 if options.stop else FAILURES_MAX
+    _, failures = explore_until(
+        options.until, seeds, say, of_a_seed=options.points, failures_max=failures_max
     )
-    tally = Tally()
-    started = time.perf_counter()
-    failed = 0
-    for seed in seeds:
-        failures = explore_seed(seed, options.points, tally)
-        failed += bool(failures)
-        for failure in failures[: None if options.seed is not None else 1]:
-            print(failure)  # noqa: T201
-        if failures and options.stop:
-            break
-    seconds = time.perf_counter() - started
-    print(  # noqa: T201
-        f"{tally.points} points ({tally.kills} kills, by depth {tally.depth}), {tally.in_recovery} recoveries interrupted, "
-        f"{tally.operations} operations, {failed} seeds failed, {tally.points / seconds:.0f} points/s"
-    )
-    return 1 if failed else 0
+    for failure in failures:
+        say(str(failure))
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -54,16 +54,20 @@ def disk(tmp_path):
 
 @pytest.fixture
 def brokers():
-    """Brokers that are dead at the end; what they must leave is for each test to say."""
+    """Makes brokers. In the end each stops cleanly, with no traceback in its log, and its directories verify."""
     made = []
 
     def make(data_dir, **options):
         made.append(BrokerProcess(pathlib.Path(data_dir), **options))
         return made[-1]
 
-    yield make
-    for broker in made:
-        broker.end()
+    try:
+        yield make
+        for broker in made:
+            broker.check()
+    finally:
+        for broker in made:
+            broker.end()
 
 
 def under_load(broker, seed, **options):
@@ -198,7 +202,7 @@ def check_acked(client, ledger):
 class TestRealDisk:
     pytestmark = needs_root
 
-    def test_the_kernel_loses_pages(self, brokers, disk, seed):
+    def test_the_kernel_loses_pages(self, disk, brokers, seed):
         # No direct syncs, which append to segments: see `LoopDisk.starve`. A ring's commits begin on fresh blocks.
         settings = {**SETTINGS, **small_ring(8 << 20, log_journal_files=2)}
         broker = brokers(f"{disk.path}/data", settings=settings)
@@ -214,7 +218,7 @@ class TestRealDisk:
         everything_is_there(broker, ledger, load)
         broker.stop()
 
-    def test_read_only(self, brokers, disk, seed):
+    def test_read_only(self, disk, brokers, seed):
         broker = brokers(f"{disk.path}/data", settings=SETTINGS)
         ledger, load = under_load(broker, seed)
         disk.abort()
@@ -223,7 +227,7 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_full_to_the_last_byte(self, brokers, disk, seed):
+    def test_full_to_the_last_byte(self, disk, brokers, seed):
         settings = {**SETTINGS, "log.disk.reserve.bytes": "0"}
         broker = brokers(f"{disk.path}/data", settings=settings)
         ledger, load = under_load(broker, seed)
@@ -233,7 +237,7 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_full_to_the_reserve(self, brokers, disk, seed):
+    def test_full_to_the_reserve(self, disk, brokers, seed):
         # Another program fills the disk: nobody looks for up to a second, in which the reserve has to last.
         broker = brokers(f"{disk.path}/data", settings={**SETTINGS, "log.disk.reserve.bytes": str(64 << 20)})
         ledger, load = under_load(broker, seed, churn=False)
@@ -257,7 +261,7 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_unmounted_while_running(self, brokers, disk, tmp_path, seed):
+    def test_unmounted_while_running(self, disk, brokers, tmp_path, seed):
         # The mount point itself is the log directory: what is written there by name would go to the disk below.
         settings = {**SETTINGS, "log.dirs": disk.path, "metadata.log.dir": str(tmp_path / "metadata")}
         broker = brokers(tmp_path / "none", settings=settings)
@@ -270,7 +274,7 @@ class TestRealDisk:
         everything_is_there(broker, ledger, load)
 
     @pytest.mark.parametrize("which", ["log.dirs", "metadata.log.dir"])
-    def test_unmounted_at_the_start(self, brokers, disk, tmp_path, seed, which):
+    def test_unmounted_at_the_start(self, disk, brokers, tmp_path, seed, which):
         places = {"log.dirs": str(tmp_path / "logs"), "metadata.log.dir": str(tmp_path / "metadata")}
         places[which] = f"{disk.path}/here"
         broker = brokers(tmp_path / "none", settings={**SETTINGS, **places})
@@ -286,7 +290,7 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_one_of_two_unmounted_at_the_start(self, brokers, disk, tmp_path, seed):
+    def test_one_of_two_unmounted_at_the_start(self, disk, brokers, tmp_path, seed):
         settings = {
             **SETTINGS,
             "log.dirs": f"{tmp_path}/one,{disk.path}/two",
@@ -307,7 +311,7 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_the_metadata_goes_away(self, brokers, disk, tmp_path, seed):
+    def test_the_metadata_goes_away(self, disk, brokers, tmp_path, seed):
         settings = {
             **SETTINGS,
             "log.dirs": str(tmp_path / "data"),

@@ -20,6 +20,7 @@ from logbroker.testing.acked import Ledger, verify
 from logbroker.testing.broker_process import BrokerProcess, run_cli
 from logbroker.testing.load import Load
 from logbroker.testing.power_cut import LoopDisk
+from logbroker.testing.progress import Progress
 
 pytestmark = [
     pytest.mark.root,
@@ -38,8 +39,9 @@ DISK_IS_GONE = {
 """What clients may be answered in the moment between the cut and the broker's end."""
 
 
-def cut_again_and_again(tmp_path, cuts, seed):
+def cut_again_and_again(tmp_path, cuts, seed, say):
     rng = random.Random(seed)
+    progress = Progress(say, "power cuts", cuts)
     done = records = acked = 0
     while done < cuts:
         directory = tmp_path / f"disk-{done}"
@@ -55,14 +57,22 @@ def cut_again_and_again(tmp_path, cuts, seed):
                     assert not verdict.violations, (
                         f"{where}:\n" + "\n".join(verdict.violations) + f"\n{broker.log_text()}"
                     )
+                    progress.at(done, f"seed {seed}")
                 records += verdict.records
                 acked += verdict.acked
                 broker.stop()
-                checked = run_cli("log", "verify", str(broker.data_dir))
-                assert checked.returncode == 0, f"{where}: {checked.stdout}{checked.stderr}"
+                verify_files(broker, where)
             finally:
                 broker.end()
-    print(f"{done} power cuts, {records} records read back, {acked} of them acknowledged")
+    say(
+        f"seed {seed}: {done} power cuts under load, {records} records read back, {acked} of them acknowledged, none lost; "
+        f"log verify clean after each; {progress.seconds:.0f} s"
+    )
+
+
+def verify_files(broker, where):
+    checked = run_cli("log", "verify", str(broker.data_dir))
+    assert checked.returncode == 0, f"{where}: {checked.stdout}{checked.stderr}"
 
 
 def lives(broker, disk, rng, cuts):
@@ -82,6 +92,7 @@ def lives(broker, disk, rng, cuts):
             broker.launch()
             threading.Event().wait(rng.uniform(0.1, 0.8))
             power_off(broker, disk)
+        verify_files(broker, f"after {ledger.acked_records} records")
         broker.start()
         load.settle(broker.bootstrap)
         yield verify(broker.bootstrap, ledger)
@@ -94,11 +105,11 @@ def power_off(broker, disk):
 
 
 @pytest.mark.timeout(300)
-def test_three_power_cuts(tmp_path, seed):
-    cut_again_and_again(tmp_path, 3, seed)
+def test_three_power_cuts(tmp_path, seed, say):
+    cut_again_and_again(tmp_path, 3, seed, say)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_thirty_power_cuts(tmp_path, seed):
-    cut_again_and_again(tmp_path, 30, seed)
+def test_thirty_power_cuts(tmp_path, seed, say):
+    cut_again_and_again(tmp_path, 30, seed, say)

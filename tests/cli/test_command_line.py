@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import socket
 import subprocess
 import sys
 
@@ -34,7 +37,7 @@ def test_help_imports_no_command():
         "import sys; from logbroker.cli.main import cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'asyncio', 'rich', 'logbroker.client.cluster', 'logbroker.cli.topics', 'logbroker.cli.config'}\n"
+        "heavy = {'asyncio', 'logbroker.client.cluster', 'logbroker.cli.topics', 'logbroker.cli.config'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -116,6 +119,28 @@ def test_no_broker_exits_1_and_says_what_to_do(arguments):
         result.stderr == f"Error: cannot reach 127.0.0.1:{port}: connection refused; is the broker running?\n"
     )
     assert result.stdout == ""
+
+
+def test_a_person_who_waits_is_told_for_whom():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        outer, inner = pty.openpty()
+        command = [
+            sys.executable,
+            "-m",
+            "logbroker.daemons.entry",
+            "topics",
+            "list",
+            "--bootstrap-server",
+            address,
+        ]
+        with subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner) as process:
+            os.close(inner)
+            said = b""
+            while f"waiting for {address}, ".encode() not in said:
+                said += os.read(outer, 4096)
+            process.kill()
+        os.close(outer)
 
 
 def test_the_server_comes_from_the_environment():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 
-import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +13,8 @@ from logbroker.base.errors import LogbrokerError
 from logbroker.cli.consume import _as_json, _parse_offset, _parse_timestamp, _text_writer
 from logbroker.cli.lines import read_lines
 from logbroker.cli.output import print_table, size_text
-from logbroker.cli.produce import _Job, _splitter
+from logbroker.cli.produce import BadLineError, _Job, _splitter
+from logbroker.cli.progress import ProgressLine
 from logbroker.client.fetched import ConsumerRecord
 
 
@@ -25,6 +25,51 @@ def record(key=b"k", value=b"v", headers=()):
 def test_a_plain_table_is_columns(capsys):
     print_table(["name", "count"], [("a", 5), ("long name", None)], right=["count"])
     assert capsys.readouterr().out == "NAME       COUNT\na              5\nlong name      -\n"
+
+
+def pretend_a_terminal(monkeypatch):
+    """Standard output and error are a terminal of 30 columns, without colours."""
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+
+
+def test_a_table_on_a_terminal_fits(capsys, monkeypatch):
+    pretend_a_terminal(monkeypatch)
+    print_table(["name", "count"], [("a.topic.with.a.long.name", 5), ("x" * 25, 12345)], right=["count"])
+    assert capsys.readouterr().out.splitlines() == [
+        "name                     count",
+        "───────────────────────  ─────",
+        "a.topic.with.a.long.         5",
+        "name",
+        "xxxxxxxxxxxxxxxxxxxxxxx  12345",
+        "xx",
+    ]
+
+
+def test_a_terminal_too_narrow_for_numbers_gets_them_all_the_same(capsys, monkeypatch):
+    pretend_a_terminal(monkeypatch)
+    print_table(["count"], [("9" * 40,)], right=["count"])
+    assert "9" * 40 in capsys.readouterr().out
+
+
+def test_progress_is_shown_when_it_takes_long_and_then_gone(capsys, monkeypatch):
+    pretend_a_terminal(monkeypatch)
+    now_s = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    with ProgressLine() as line:
+        line.show(lambda: "at once")
+        assert capsys.readouterr().err == ""
+        now_s += 1.5
+        line.show(lambda: "a line that is longer than the terminal is wide")
+        line.show(lambda: "too soon after it")
+        assert capsys.readouterr().err == "\r\x1b[Ka line that is longer than th"
+    assert capsys.readouterr().err == "\r\x1b[K"
+    with ProgressLine(wanted=False) as line:
+        now_s += 1.5
+        line.show(lambda: "never")
+    assert capsys.readouterr().err == ""
 
 
 def test_an_empty_table_says_so_where_it_harms_nobody(capsys):
@@ -95,15 +140,15 @@ def job(**fields):
 
 
 def test_lines_become_keys_and_values():
-    assert _splitter(job())(b"a:b") == (None, b"a:b")
-    assert _splitter(job(key=b"k"))(b"a:b") == (b"k", b"a:b")
+    assert _splitter(job())(b"a:b", 1) == (None, b"a:b")
+    assert _splitter(job(key=b"k"))(b"a:b", 1) == (b"k", b"a:b")
     split = _splitter(job(key_separator=b":", null_marker=b"NULL"))
-    assert split(b"a:b:c") == (b"a", b"b:c")
-    assert split(b"NULL:b") == (None, b"b")
-    assert split(b"a:NULL") == (b"a", None)
-    assert split(b":") == (b"", b"")
-    with pytest.raises(click.ClickException, match="'abc' has no key separator ':'"):
-        split(b"abc")
+    assert split(b"a:b:c", 1) == (b"a", b"b:c")
+    assert split(b"NULL:b", 1) == (None, b"b")
+    assert split(b"a:NULL", 1) == (b"a", None)
+    assert split(b":", 1) == (b"", b"")
+    with pytest.raises(BadLineError, match="line 7, 'abc', has no key separator ':'"):
+        split(b"abc", 7)
 
 
 async def _collect(descriptor, max_line_bytes):

@@ -46,6 +46,17 @@ def test_list_for_people(run):
     assert run("list", "no-such-word").exit_code == 1
 
 
+def test_list_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    config.main(["list", "socket", "request"], standalone_mode=False)
+    name, facts, *meaning = capsys.readouterr().out.splitlines()
+    assert "socket.request.max.bytes" in name
+    assert "int (bytes)  ·  default 104857600  ·  at least 1" in facts
+    assert " ".join(line.strip() for line in meaning) == SETTINGS["socket.request.max.bytes"].doc
+    assert all(len(line) <= 60 for line in meaning)
+
+
 def test_show_says_where_from(run, tmp_path):
     file = tmp_path / "broker.toml"
     file.write_text("num.partitions = 3\n")
@@ -90,5 +101,12 @@ def test_check(run, tmp_path):
         f"error: num.partitions = 0 ({file}:1): Value must be at least 1",
         f"error: node.id = -1 ({file}:2): Value must be at least 0",
     ]
+    assert json.loads(run("check", str(file), "--output", "json").stdout) == {
+        "file": str(file),
+        "fine": False,
+        "problems": [line.removeprefix("error: ") for line in bad.stderr.splitlines()],
+    }
+    file.write_text("")
+    assert json.loads(run("check", str(file), "--output", "json").stdout)["fine"]
     assert run("check", str(tmp_path / "none")).exit_code == 2
     assert run("check").exit_code == 2

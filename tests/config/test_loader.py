@@ -120,6 +120,8 @@ def test_a_file_may_not_say_the_same_twice(write):
         load(file=write("broker.id = 1\nnode.id = 1\n"))
     with pytest.raises(ConfigError, match="no valid TOML"):
         load(file=write("node.id = 1\nnode.id = 1\n"))
+    with pytest.raises(ConfigError, match="write every name out, without tables"):
+        load(file=write("log.segment.bytes = 2000000\n[log]\nretention.hours = 1\n"))
 
 
 def test_files_that_can_not_be_read(tmp_path, write):

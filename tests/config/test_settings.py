@@ -142,6 +142,7 @@ CONTRADICTIONS = {
     },
     "names OUTSIDE, which listeners doesn't have": {"advertised.listeners": "OUTSIDE://broker:9092"},
     "add INSIDE:PLAINTEXT to it": {"listeners": "INSIDE://:9092"},
+    "the listener SASL_SSL asks for SASL_SSL": {"listeners": "SASL_SSL://:9093"},
     "speaks PLAINTEXT only": {
         "listeners": "SSL://:9093",
         "listener.security.protocol.map": "SSL:SSL",

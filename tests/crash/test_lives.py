@@ -9,11 +9,10 @@ import time
 
 import pytest
 
-from logbroker.testing.crash import POINTS, explore_seed
+from logbroker.testing.crash import POINTS, UNTIL, explore_seed, explore_until
 from logbroker.testing.sim_story import Story, Tally
 
 POINTS_WANTED = 5_000
-LONG_POINTS_WANTED = 100_000
 FRESH_S = 8.0
 """How long new seeds are tried beside the fixed ones."""
 
@@ -21,19 +20,9 @@ FOUND = (1, 5, 7, 21, 44, 62, 71, 172, 176, 204, 261, 429)
 """Seeds that found something once."""
 
 
-def explore(seeds, points_wanted):
-    tally = Tally()
-    failures = []
-    for seed in seeds:
-        failures += explore_seed(seed, POINTS, tally)
-        if len(failures) > 20 or tally.points >= points_wanted:
-            break
-    return tally, [str(failure) for failure in failures]
-
-
-def test_fixed_seeds():
-    tally, failures = explore((*FOUND, *range(10_000, 10_100)), POINTS_WANTED)
-    assert failures == []
+def test_fixed_seeds(say):
+    tally, failures = explore_until(POINTS_WANTED, (*FOUND, *range(10_000, 10_100)), say)
+    assert list(map(str, failures)) == []
     assert tally.points >= POINTS_WANTED
     assert tally.kills > 300
     assert tally.in_recovery > 50
@@ -54,10 +43,10 @@ def test_fresh_seeds(fresh_seed):
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_a_hundred_thousand_points():
-    tally, failures = explore(range(20_000, 30_000), LONG_POINTS_WANTED)
-    assert failures == []
-    assert tally.points >= LONG_POINTS_WANTED
+def test_a_hundred_thousand_points(fresh_seed, say):
+    tally, failures = explore_until(UNTIL, range(fresh_seed, fresh_seed + UNTIL), say)
+    assert list(map(str, failures)) == []
+    assert tally.points >= UNTIL
 
 
 def test_the_same_seed_is_the_same_life():

@@ -166,9 +166,7 @@ def test_connections_are_bounded(monkeypatch):
 
 def test_a_port_that_is_taken():
     async def main(port):
-        with pytest.raises(
-            LogbrokerError, match=r"another process has the port; .* --set metrics\.listeners="
-        ):
+        with pytest.raises(LogbrokerError, match=r"the port is in use by .*; .* --set metrics\.listeners="):
             await MetricsServer(Registry(), Health()).start([Endpoint("HTTP", "127.0.0.1", port)])
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 RUN = REPOSITORY / "tools" / "dev" / "run.py"
 TIMEOUT_S = 60.0
@@ -86,6 +88,19 @@ def test_a_port_that_is_taken_is_said_to_be(tmp_path):
     assert f"(pid {os.getpid()})" in done.stderr
     assert f"make run PORT={port + 1}" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "nine", "-1", ""])
+def test_what_is_no_port(tmp_path, port):
+    done = subprocess.run(
+        [sys.executable, str(RUN), "--data-dir", str(tmp_path / "data"), f"--port={port}"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"error: PORT={port} is no port; give a number from 1 to 65535\n"
 
 
 def test_a_signal_to_the_program_reaches_the_broker(tmp_path):

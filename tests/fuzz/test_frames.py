@@ -7,6 +7,7 @@ After each chunk: the process lives, its memory is bounded, its log has no fault
 from __future__ import annotations
 
 import asyncio
+import collections
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from logbroker.testing.acked import payload, records_in
 from logbroker.testing.frame_fuzz import ROUTES, FrameMaker, World
 from logbroker.testing.frame_sender import Outcome, Recent, send_all
+from logbroker.testing.progress import Progress
 from logbroker.testing.wire_client import WireClient, batch_of
 from logbroker.wire.api import API, ApiKey
 from logbroker.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
@@ -82,11 +84,11 @@ def faults_in(lines):
     return found
 
 
-def fuzz(broker, frames, seed):
+def fuzz(broker, frames, seed, say):
+    progress = Progress(say, "frames", frames)
     world = World()
     outcome = Outcome()
-    began = time.monotonic()
-    largest = 0
+    largest = lines_seen = 0
     for chunk in itertools.count():
         left = frames - outcome.sent
         if left <= 0:
@@ -97,17 +99,18 @@ def fuzz(broker, frames, seed):
         where = f"seed {seed}, chunk {chunk} of {CHUNK} frames"
         asyncio.run(send_all(broker.bootstrap, source, outcome))
         assert broker.running, f"{where}: the broker is gone:\n{broker.log_text()}"
-        faults = faults_in(broker.lines)
+        faults = faults_in(broker.lines[lines_seen:])
+        lines_seen = len(broker.lines)
         assert not faults, f"{where}: " + "\n".join(faults[:5])
         assert not outcome.silent, f"{where}: no answer: {outcome.silent[:3]}"
         largest = max(largest, rss_bytes(broker.pid))
         assert largest < RSS_MAX_BYTES, f"{where}: the broker holds {largest >> 20} MB"
         control_works(broker, chunk)
-    took = time.monotonic() - began
+        progress.at(outcome.sent, f"at most {largest >> 20} MB, seed {seed}")
     handled = requests_handled(broker)
     reached = sum(handled.values()) - outcome.sentinels
-    print(
-        f"{outcome.sent} frames in {took:.0f} s, {reached} ({reached / outcome.sent:.0%}) reached a handler, {outcome.answered} answered, "
+    say(
+        f"seed {seed}: {outcome.sent} frames in {progress.seconds:.0f} s, {reached} ({reached / outcome.sent:.0%}) reached a handler, {outcome.answered} answered, "
         f"{outcome.closed} closed, {outcome.parked} parked; at most {largest >> 20} MB"
     )
     return outcome, handled, reached
@@ -135,18 +138,19 @@ def check_reached(outcome, handled, reached):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fresh", [False, True], ids=["fixed", "fresh"])
-def test_fifty_thousand_frames(fuzzed, fresh):
+def test_fifty_thousand_frames(fuzzed, fresh, say):
     seed = random.SystemRandom().getrandbits(32) if fresh else FIXED_SEED
-    print(f"seed {seed}")
-    check_reached(*fuzz(fuzzed, 25_000, seed))
+    check_reached(*fuzz(fuzzed, 25_000, seed, say))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_a_million_frames(fuzzed):
+def test_a_million_frames(fuzzed, say):
     seed = random.SystemRandom().getrandbits(32)
-    print(f"seed {seed}")
-    outcome, handled, reached = fuzz(fuzzed, 1_000_000, seed)
+    outcome, handled, reached = fuzz(fuzzed, 1_000_000, seed, say)
+    by_api = collections.defaultdict(list)
     for (api, version), count in sorted(handled.items()):
-        print(f"{api} {version}: {count:.0f}")
+        by_api[api].append(f"v{version} {count:.0f}")
+    for api, counts in by_api.items():
+        say(f"{api}: {', '.join(counts)}")
     check_reached(outcome, handled, reached)

@@ -207,9 +207,9 @@ def test_reading_pauses_when_request_memory_is_used_up_and_resumes(play):
     limit = 1_000_000
 
     async def scenario(net):
-        clients = [await net.connect() for _ in range(20)]
+        clients = [await net.connect() for _ in range(80)]
         for number, client in enumerate(clients):
-            client.send(b"l%02d" % number + b"." * 199_997)
+            client.send(b"l%02d" % number + b"." * 49_997)
         peak = 0
 
         def look():
@@ -218,7 +218,7 @@ def test_reading_pauses_when_request_memory_is_used_up_and_resumes(play):
             return net.commands.open
 
         answered = 0
-        while answered < 20:
+        while answered < 80:
             await net.commands.until(look)
             await net.settle()
             look()
@@ -227,8 +227,8 @@ def test_reading_pauses_when_request_memory_is_used_up_and_resumes(play):
                 answered += 1
         for number, client in enumerate(clients):
             assert (await client.receive())[:3] == b"l%02d" % number
-        # What was read before the budget was found used up may go over it: one read a connection.
-        assert limit / 2 < peak <= limit + 200_004 + 20 * RECEIVE_BYTES
+        # Small requests may use all of it while nobody else wants any, and what one read brings can go over it.
+        assert limit - 50_000 < peak <= limit + RECEIVE_BYTES
         assert net.server.budget.used_bytes == 0
 
     play(scenario, queued_max_bytes=limit)
@@ -236,17 +236,19 @@ def test_reading_pauses_when_request_memory_is_used_up_and_resumes(play):
 
 def test_small_requests_wait_too_and_in_turn(play):
     async def scenario(net):
-        hog = await net.connect()
-        hog.send(b"lhog" + bytes(299_996))
-        await net.commands.until(lambda: net.commands.open)
+        hogs = [await net.connect() for _ in range(6)]
+        for number, hog in enumerate(hogs):
+            hog.send(b"l%d" % number + b"." * 49_998)
+        await net.commands.until(lambda: len(net.commands.open) == 6)
         others = [await net.connect() for _ in range(10)]
         for number, client in enumerate(others):
             client.send(*[b"e%d" % number + b"." * 5000] * 20)
         await net.settle()
         # One short read of each connection came through: that much can't be refused.
-        assert len(net.commands.dispatched) - 1 <= 10
+        assert len(net.commands.dispatched) - 6 <= 10
         assert net.server.budget.waiting == 10
-        net.commands.answer(next(iter(net.commands.open)))
+        for name in list(net.commands.open):
+            net.commands.answer(name)
         for number, client in enumerate(others):
             for _ in range(20):
                 assert (await client.receive())[:2] == b"e%d" % number
@@ -294,26 +296,56 @@ def test_memory_held_for_nothing_is_given_up_when_others_wait(play, closings):
         hostile = [await net.connect() for _ in range(5)]
         for client in hostile:
             client.send_raw(pack(">i", 50_000_000) + bytes(300_000))
-        await net.until(lambda: net.server.budget.exhausted)
+        await net.until(lambda: net.server.budget.waiting == 4)
         await net.settle()
         honest = await net.connect()
-        honest.send(b"e1")
-        assert await honest.receive() == b"e1"  # a short read, before it is asked to wait
-        honest.send(b"e2" + bytes(200_000))
-        await net.settle()
-        assert net.server.counters.closed_stalled == 0
-        for _ in range(10):
-            net.clock.advance(10_000)
+        honest.send(b"e" + bytes(3_000_000))  # as large as theirs are
+        await net.until(lambda: net.server.budget.waiting == 5)
+        for closed in range(5):
+            net.clock.advance(2_900)
             net.server.sweep()
             await net.settle()
-        assert (await honest.receive())[:2] == b"e2"
-        assert net.server.counters.closed_stalled > 0
-        assert all("request memory" in reason for _, reason in closings())
+            assert net.server.counters.closed_stalled == closed
+            net.clock.advance(100)
+            net.server.sweep()
+            await net.until(lambda: net.server.budget.waiting == 4 - closed)  # noqa: B023
+            await net.settle()
+        assert len(await honest.receive()) == 3_000_001
+        assert net.server.counters.closed_stalled == len(hostile)
+        assert all("queued.max.request.bytes" in reason for _, reason in closings())
         assert honest.writer.get_extra_info("sockname")[1] not in [
             int(peer.rpartition(":")[2]) for peer, _ in closings()
         ]
 
     play(scenario, queued_max_bytes=1_000_000)
+
+
+def test_frames_that_are_stuck_harm_only_frames_like_them(play):
+    """No time passes, so nobody is given up; the budget is what servers have by default."""
+
+    async def scenario(net):
+        for size_bytes, stuck, served in (
+            (50_000_000, 200, (5_000, 30_000, 65_000, 200_000, 1_048_576)),
+            (1_000_000, 200, (5_000, 30_000, 65_000)),
+            (60_000, 1000, ()),
+        ):
+            for _ in range(stuck):
+                client = await net.connect()
+                client.send_raw(pack(">i", size_bytes) + bytes(min(size_bytes // 2, 70_000)))
+            lane = net.server.budget.lane_of(size_bytes)
+            await net.until(lambda: net.server.budget.waiting_in(lane))  # noqa: B023
+            client = await net.connect()
+            for number in range(20):
+                client.send(b"e%d" % number + bytes(3000))  # whole, in any read
+                assert len(await client.receive()) > 3000
+            for length in served:
+                client.send_raw(pack(">i", length) + b"e")
+                await net.settle()
+                client.send_raw(bytes(length - 1))
+                assert len(await client.receive()) == length
+        assert net.server.counters.closed_stalled == 0
+
+    play(scenario, connections_per_address_max=5000)
 
 
 def test_slow_but_steady_senders_are_not_given_up(play):
@@ -324,11 +356,11 @@ def test_slow_but_steady_senders_are_not_given_up(play):
         await net.until(lambda: net.server.counters.received_bytes)
         other.send(b"lx" + bytes(900_000))
         while sent < 900_000:
-            piece = min(100_000, 900_000 - sent)
+            piece = min(20_000, 900_000 - sent)
             slow.send_raw(bytes(piece))
             sent += piece
             await net.settle()
-            net.clock.advance(9_000)
+            net.clock.advance(2_000)
             net.server.sweep()
         for name in list(net.commands.open):
             net.commands.answer(name)

@@ -13,6 +13,7 @@ import uvloop
 from logbroker.base.clock import SystemClock
 from logbroker.base.errors import ConfigError
 from logbroker.net.limits import ServerLimits
+from logbroker.net.listener import SEND_BUFFER_BYTES
 from logbroker.net.port_owner import describe_owner
 from logbroker.net.server import Server
 
@@ -40,6 +41,21 @@ def test_port_0_is_chosen_by_the_system_and_reported():
         for _ in range(100):
             await asyncio.sleep(0)
         assert server.counters.accepted == 2
+
+    run(scenario)
+
+
+def test_connections_get_a_send_buffer_that_does_not_grow():
+    async def scenario(server):
+        listener = await server.listen("A", "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        (connection,) = server.connections
+        accepted = connection.transport.get_extra_info("socket")
+        granted_bytes = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert granted_bytes in (SEND_BUFFER_BYTES, 2 * SEND_BUFFER_BYTES)
+        writer.close()
 
     run(scenario)
 

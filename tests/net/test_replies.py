@@ -178,10 +178,10 @@ def test_answers_after_the_client_left_are_dropped(play):
         client.close()
         await net.until(lambda: connection.closed)
         assert gone == [1]
-        assert net.server.budget.requests_bytes == 4, "a handler still holds the requests"
+        assert net.server.budget.used_bytes == 4, "a handler still holds the requests"
         net.commands.answer(b"y")
         net.commands.answer(b"x")
-        assert net.server.budget.requests_bytes == 0
+        assert net.server.budget.used_bytes == 0
         connection.on_close(lambda: gone.append(2))
         assert gone == [1, 2]
         other.send(b"e")
@@ -204,7 +204,7 @@ def test_a_request_whose_handler_gives_up_with_the_connection_holds_nothing(play
         await net.until(lambda: not net.server.connections)
         assert gone == [1]
         assert parked.answered
-        assert net.server.budget.requests_bytes == len(b"lproduce")
+        assert net.server.budget.used_bytes == len(b"lproduce")
         net.commands.answer(b"produce")
 
     play(scenario)
@@ -220,7 +220,7 @@ def test_nothing_is_abandoned_that_was_answered(play):
         client.close()
         await net.until(lambda: not net.server.connections)
         net.commands.answer(b"x")
-        assert net.server.budget.requests_bytes == 0
+        assert net.server.budget.used_bytes == 0
 
     play(scenario)
 

@@ -9,6 +9,8 @@ import random
 import pytest
 from storage.hostile import Case, template
 
+from logbroker.testing.progress import Progress
+
 SAMPLE = 1000
 WHOLE = 100_000
 FIRST_SEED = 1
@@ -19,10 +21,12 @@ def made(request):
     return template(cleanly=request.param == "stopped")
 
 
-def explore(made, seeds):
+def explore(made, seeds, say):
+    progress = Progress(say, "mutated directories", len(seeds))
     outcomes = collections.Counter()
     kinds = collections.Counter()
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
+        progress.at(number, f"seed {seed}")
         case = Case(made, seed)
         try:
             case.run()
@@ -31,6 +35,10 @@ def explore(made, seeds):
             raise
         outcomes[case.outcome] += 1
         kinds.update(os.path.splitext(path)[1] or os.path.basename(path) for path, _ in case.touched)
+    say(
+        f"seeds {seeds[0]} to {seeds[-1]}: {len(seeds)} directories, {sum(kinds.values())} mutated files "
+        f"({', '.join(f'{kind} {count}' for kind, count in kinds.most_common())}), {dict(outcomes)}, {progress.seconds:.0f} s"
+    )
     return outcomes, kinds
 
 
@@ -44,13 +52,11 @@ def test_an_untouched_copy_is_served_whole(made):
 
 
 @pytest.mark.timeout(300)
-def test_a_sample(made):
+def test_a_sample(made, say):
     """The same cases each time, and as many new ones."""
     fresh = random.randrange(1 << 32)
-    print("fresh seeds from", fresh)
-    outcomes, kinds = explore(
-        made, [*range(FIRST_SEED, FIRST_SEED + SAMPLE // 2), *range(fresh, fresh + SAMPLE // 2)]
-    )
+    seeds = [*range(FIRST_SEED, FIRST_SEED + SAMPLE // 2), *range(fresh, fresh + SAMPLE // 2)]
+    outcomes, kinds = explore(made, seeds, say)
     assert sum(outcomes.values()) == SAMPLE
     assert (
         min(outcomes[outcome] for outcome in ("served", "partition refused", "directory refused"))
@@ -61,7 +67,6 @@ def test_a_sample(made):
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_the_whole(made):
-    outcomes, _ = explore(made, range(FIRST_SEED, FIRST_SEED + WHOLE))
-    print(dict(outcomes))
+def test_the_whole(made, say):
+    outcomes, _ = explore(made, range(FIRST_SEED, FIRST_SEED + WHOLE), say)
     assert sum(outcomes.values()) == WHOLE

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from logbroker.net.port_owner import describe_owner
 
 HOST = "127.0.0.1"
+PORT_MAX = 65535
 READY_TIMEOUT_S = 120.0
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOGBROKER = str(pathlib.Path(sys.executable).with_name("logbroker"))
@@ -29,10 +30,16 @@ LOGBROKER = str(pathlib.Path(sys.executable).with_name("logbroker"))
 def main() -> int:
     """Returns what make should exit with."""
     parser = argparse.ArgumentParser(description="Start a broker and show records going through it.")
-    parser.add_argument("--port", type=_port, default=9092)
-    parser.add_argument("--metrics-port", type=_port, default=9644)
+    parser.add_argument("--port", default="9092")
+    parser.add_argument("--metrics-port", default="9644")
     parser.add_argument("--data-dir", default="data")
     wanted = parser.parse_args()
+    try:
+        wanted.port = _port(wanted.port, "PORT")
+        wanted.metrics_port = _port(wanted.metrics_port, "METRICS_PORT")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     if not _free(wanted.port, "PORT") or not _free(wanted.metrics_port, "METRICS_PORT"):
         return 1
     server = f"{HOST}:{wanted.port}"
@@ -50,7 +57,6 @@ def main() -> int:
             signal.signal(number, lambda got, _frame: _pass_on(broker, got))
         with _terminal_of(broker):
             if _wait_until_ready(broker, channel):
-                print()
                 shown = subprocess.run([LOGBROKER, "tour", "--bootstrap-server", server], check=False)
                 if shown.returncode == 0:
                     print(
@@ -63,11 +69,10 @@ def main() -> int:
             return broker.wait()
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; a number from 1 to 65535 is wanted")
-    return port
+def _port(text: str, variable: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= PORT_MAX:
+        raise ValueError(f"{variable}={text} is no port; give a number from 1 to {PORT_MAX}")
+    return int(text)
 
 
 def _free(port: int, variable: str) -> bool:
@@ -81,7 +86,7 @@ def _free(port: int, variable: str) -> bool:
             reason = f"it is taken by {owner}" if owner else error.strerror
             print(
                 f"error: can't listen on {HOST}:{port}: {reason}; choose another port with: "
-                f"make run {variable}={port + 1}",
+                f"make run {variable}={port + 1 if port < PORT_MAX else port - 1}",
                 file=sys.stderr,
             )
             return False

@@ -1,0 +1,317 @@
+"""The fences of the storage engine: which there are, and which promise each guards. `fences.py` takes them away, one by one.
+
+A fence is a sync call, or a wait or an order that no sync call shows. `SYNCS` names the first kind by label (`sim_faults.call_label`),
+`ORDERS` the second, each with a patch that removes it from the engine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from logbroker.testing import broken_orders as broken
+from logbroker.testing import fence_scenarios
+from logbroker.testing.fence_scenarios import Scenario
+from logbroker.testing.sim_disk import SimDisk
+from logbroker.testing.sim_faults import Fault
+
+PROMISES = """\
+1. what was acknowledged (a record, a cut, a deletion, a producer's last batch) survives, once, in its place;
+2. nothing durable is cut, and nothing that is whole is refused as damaged;
+3. behind a failed sync nothing is believed that the page cache alone shows;
+4. no consumer sees, and recovery acts on nothing, that a crash could take back;
+- *names*: what these come to for a file's name: durable before anything that depends on it is acknowledged or recycled."""
+"""By the numbers of the README."""
+
+SYNCS = {
+    "checkpoint_file.write>vfs.write_atomically:datasync": (
+        "2",
+        "The checkpoint's bytes are there before its name is: no directory is refused.",
+    ),
+    "checkpoint_file.write>vfs.write_atomically:sync_dir": (
+        "1, names",
+        "The checkpoint is published before the ring it replaces is written over; a first one brings the journal's folder along.",
+    ),
+    "checkpointer.Checkpointer._publish_steps:sync_dir": (
+        "names",
+        "A segment's name is durable before a checkpoint vouches for its bytes.",
+    ),
+    "checkpointer.Checkpointer._publish_steps:sync_dir#2": (
+        "names",
+        "A partition folder's name is durable before a checkpoint speaks of it.",
+    ),
+    "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": (
+        "1",
+        "Segments are durable before a checkpoint vouches for them (many files).",
+    ),
+    "checkpointer.Checkpointer._sync_steps:datasync": (
+        "1",
+        "Segments are durable before a checkpoint vouches for them.",
+    ),
+    "deletion.Deletions._rename_steps:sync_dir": (
+        "1",
+        "A deleted partition's folder doesn't come back once the journal has forgotten the deletion.",
+    ),
+    "flush_policy._end_steps:datasync": (
+        "1",
+        "Nothing lies behind a log's end in its last file when recovery may walk there.",
+    ),
+    "flush_policy._end_steps:sync_dir": (
+        "1",
+        "No removed segment comes back behind a log's end when recovery may walk there.",
+    ),
+    "flush_policy.write_and_sync_steps:datasync": (
+        "1",
+        "Directly synced batches are in the segment before the journal says so.",
+    ),
+    "flush_policy.write_and_sync_steps:sync_dir": (
+        "names",
+        "A directly synced segment has its name before the journal says so.",
+    ),
+    "flush_policy.write_and_sync_steps:sync_dir#2": (
+        "names",
+        "Its folder has its name before the journal says so.",
+    ),
+    "log_dir.LogDirectory.make_folder_steps:datasync": (
+        "2",
+        "A folder says whose it is before anything in it counts.",
+    ),
+    "journal.Journal._begin_generation:datasync": (
+        "2",
+        "A generation's first commit is durable before its second, which would be taken for damage.",
+    ),
+    "journal.Journal._commit_steps:datasync": ("1", "Batches are durable before they are acknowledged."),
+    "journal.Journal.fill_steps:sync_dir": ("names", "A ring file has its name before commits rely on it."),
+    "journal.write_generations>vfs.write_atomically:datasync": (
+        "2",
+        "The list of generations is whole before it has its name.",
+    ),
+    "journal.write_generations>vfs.write_atomically:sync_dir": (
+        "1, names",
+        "A generation's salt is durable before commits carry it.",
+    ),
+    "log_dir.LogDirectory.remove_segment_steps:sync_dir": (
+        "2",
+        "Segments go highest first: what is left has no gap.",
+    ),
+    "rebuild.Rebuild._remove_rest:datasync": (
+        "1",
+        "What recovery cut stays cut: a page-cache log is walked again after the next crash.",
+    ),
+    "rebuild.Rebuild._remove_rest:sync_dir": (
+        "1",
+        "What recovery removed stays removed: a page-cache log is walked again after the next crash.",
+    ),
+    "recovery._make_sure:datasync": (
+        "4",
+        "A commit that only the page cache held is durable before recovery acts on it and serves it.",
+    ),
+    "recovery._set_aside:sync_dir": (
+        "1",
+        "A deleted partition's folder that recovery removed doesn't come back once the journal has forgotten the deletion.",
+    ),
+    "truncation.Truncations._cut_steps:datasync": (
+        "1",
+        "The file ends at the cut before newer batches may be acknowledged from the page cache behind it.",
+    ),
+}
+"""Label of a sync call -> the promise it guards, and what that means here."""
+
+NO_PROMISE = {
+    "journal.Journal.fill_steps:datasync": "Speed: a commit into the file finds its blocks allocated and no metadata to write.",
+    "file_pool.FilePool._let_go:datasync": "Its error counts, not what it makes durable: see *files: sync, then close*.",
+}
+"""Sync calls without which no crash alone breaks a promise, and why they are made."""
+
+
+RARE = {"rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5)}
+"""Shares of kills and of second crashes for fences that only several crashes in a row show."""
+
+
+SHOWN_BY = {
+    "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": 702,
+    "log_dir.LogDirectory.make_folder_steps:datasync": 703,
+    "rebuild.Rebuild._remove_rest:sync_dir": 704,
+    "recovery._make_sure:datasync": 704,
+    "checkpoint: begin at the settled sequence": 702,
+    "failure: other lanes stop at once": 767,
+    "files: sync, then close": 737,
+    "recovery: write always": 721,
+    "recovery: walked batches again": 710,
+    "truncation: alone": 706,
+    "truncation: PAGE_CACHE again": 704,
+    "policy: acknowledge with the flush": 704,
+    "files pinned until synced": 736,
+}
+"""A seed that showed it: where a search for the first failure begins, so that it is short while the engine is what it was."""
+
+
+class Order(NamedTuple):
+    """A wait or an order: what it guards, a patch without it, and the kind of life that shows it."""
+
+    name: str
+    promise: str
+    guards: str
+    without: Callable[[], AbstractContextManager[object]]
+    prepare: Callable[[SimDisk, random.Random], None] = lambda _disk, _rng: None
+    scenario: Callable[[int], Scenario] | None = None
+    """A life made for it, where random ones hardly ever need it."""
+
+
+def _failing_sync(disk: SimDisk, rng: random.Random) -> None:
+    """One sync of a segment fails, somewhere."""
+    disk.faults.append(Fault("datasync", path_contains=".log", skip=rng.choice((0, 2, 5, 9))))
+
+
+def _failing_commit(disk: SimDisk, rng: random.Random) -> None:
+    """One sync of the journal fails, somewhere."""
+    disk.faults.append(Fault("datasync", path_contains=".ring", skip=rng.choice((1, 4, 9, 15))))
+
+
+def _failing_writeback(disk: SimDisk, rng: random.Random) -> None:
+    """The kernel fails to write a segment back, somewhere."""
+    disk.fail_writeback_of = ".log"
+    disk.fail_writeback_after = rng.choice((0, 3, 10, 30))
+
+
+ORDERS = [
+    Order("held appends", "1", "A partition's durable end is one prefix over all routes.", broken.no_holding),
+    Order(
+        "direct: sync, then SYNCED",
+        "1",
+        "What SYNCED vouches for is in the segment.",
+        broken.synced_before_sync,
+    ),
+    Order(
+        "duplicates wait",
+        "1",
+        "A duplicate is answered when its first batch is durable.",
+        broken.duplicates_at_once,
+    ),
+    Order(
+        "checkpoint: publish last",
+        "1",
+        "A checkpoint speaks of nothing that isn't durable.",
+        broken.publish_before_sync,
+    ),
+    Order(
+        "checkpoint: then recycle",
+        "1",
+        "The ring is kept until a checkpoint has taken its place.",
+        broken.recycle_before_publish,
+    ),
+    Order(
+        "checkpoint: begin at the settled sequence",
+        "1",
+        "What a checkpoint doesn't show, the ring still holds.",
+        broken.unsettled_capture,
+    ),
+    Order("checkpoint: one instant", "1", "Producers are those of the point's end.", broken.live_producers),
+    Order(
+        "recovery: old ring kept",
+        "1",
+        "A crash before the first checkpoint finds the same ring.",
+        broken.old_ring_reused,
+    ),
+    Order(
+        "recovery: new generation",
+        "2",
+        "Bytes of an earlier life are never taken for this one's.",
+        broken.same_generation,
+        scenario=fence_scenarios.torn_commit,
+    ),
+    Order(
+        "recovery: make sure first",
+        "4",
+        "What recovery acts on outlives what it did.",
+        broken.make_sure_late,
+        scenario=fence_scenarios.log_start_in_the_page_cache,
+    ),
+    Order(
+        "failure: other lanes stop at once",
+        "3",
+        "No checkpoint believes a sync that came after a failed one.",
+        broken.unguarded_lanes,
+        _failing_sync,
+    ),
+    Order(
+        "files: sync, then close",
+        "3",
+        "A dirty file that must be closed is synced first: opened again it would not hear of its write error.",
+        broken.evicted_unsynced,
+        _failing_writeback,
+    ),
+    Order(
+        "recovery: last commit again",
+        "3",
+        "After a failed sync the cache shows of the ring what the disk lacks.",
+        broken.no_second_commit,
+        _failing_commit,
+    ),
+    Order(
+        "recovery: write always",
+        "3",
+        "After a failed sync the cache shows of a segment what the disk lacks.",
+        broken.write_where_different,
+        _failing_sync,
+    ),
+    Order(
+        "recovery: walked batches again",
+        "3",
+        "The same, of a page-cache topic's segment.",
+        broken.walk_without_writing,
+        _failing_sync,
+    ),
+    Order(
+        "recovery: void entries dropped",
+        "1",
+        "A truncated batch isn't written over the one that took its place.",
+        broken.void_entries_replayed,
+    ),
+    Order(
+        "truncation: announce first", "2", "A cut that was begun is finished.", broken.unannounced_truncation
+    ),
+    Order(
+        "truncation: alone",
+        "1",
+        "Nothing captured before a cut is written or believed after it.",
+        broken.truncation_beside_checkpoint,
+    ),
+    Order(
+        "truncation: PAGE_CACHE again", "2", "Only what was cut for good is walked.", broken.page_cache_unsaid
+    ),
+    Order("log start: announce first", "2", "Files that are gone were given up.", broken.unannounced_start),
+    Order(
+        "deletion: the name must be free",
+        "1",
+        "A new topic never gets the old one's files.",
+        broken.name_taken_at_once,
+    ),
+    Order(
+        "policy: hold while flushing",
+        "1",
+        "FLUSHED says where the journal goes on.",
+        broken.no_holding_in_flush,
+    ),
+    Order(
+        "policy: acknowledge with the flush",
+        "2",
+        "What FLUSHED covers isn't journaled below it.",
+        broken.held_journaled_again,
+    ),
+    Order(
+        "policy: PAGE_CACHE before the first ack",
+        "1",
+        "Recovery keeps what the page cache was trusted with.",
+        broken.page_cache_unjournaled,
+    ),
+    Order(
+        "files pinned until synced",
+        "3",
+        "A write error of the kernel's own is heard.",
+        broken.unpinned_files,
+        _failing_writeback,
+    ),
+]
