@@ -438,7 +438,7 @@ class LogDirectory:
 
     def retain(self, log: Log, now_ms: int, decide: Callable[[Log, int], int]) -> None:
         """Roll the active segment if it is old, and move the log's start to where `decide(log, now_ms)` says."""
-        if log.refusal is not None or log.held is not None or log.truncating:
+        if log.refusal is not None or log.truncating:
             return
         if log.roll_if_due(now_ms):
             self.mark_dirty(log)
