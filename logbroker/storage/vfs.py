@@ -175,7 +175,11 @@ class OsFile:
     def pwritev(self, buffers: Sequence[Buffer], position: int) -> int:
         """See `File`."""
         if len(buffers) <= IOV_MAX:
-            written = os.pwritev(self._fd, buffers, position)
+            try:
+                written = os.pwritev(self._fd, buffers, position)
+            except OSError as error:
+                error.filename = self.path  # the system call knows a number only
+                raise
             expected = sum(map(len, buffers))
             if written != expected:
                 raise OSError(errno.EIO, f"short write: {written} of {expected} bytes", self.path)
@@ -187,10 +191,14 @@ class OsFile:
 
     def datasync(self) -> None:
         """See `File`."""
-        if sys.platform == "darwin":  # fsync there stops at the drive's own cache
-            fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
-        else:
-            os.fdatasync(self._fd)
+        try:
+            if sys.platform == "darwin":  # fsync there stops at the drive's own cache
+                fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
+            else:
+                os.fdatasync(self._fd)
+        except OSError as error:
+            error.filename = self.path
+            raise
 
     def truncate(self, size: int) -> None:
         """See `File`."""
