@@ -26,7 +26,7 @@ from logbroker.base.waits import Waits
 from logbroker.broker.broker_metrics import BrokerMetrics
 from logbroker.broker.dispatch import Dispatcher
 from logbroker.broker.fetch_sessions import FetchSessions
-from logbroker.broker.limits import server_limits
+from logbroker.broker.limits import listen_backlog, server_limits
 from logbroker.broker.produce_waits import ProduceWaits
 from logbroker.config.endpoints import Endpoint
 from logbroker.config.settings import Settings
@@ -145,12 +145,19 @@ class Broker:
         )
         dispatcher = Dispatcher(self, self.tasks, latency=latency.labels)
         self.metrics.register(dispatcher.collect)
-        self.server = Server(dispatcher.dispatch, server_limits(settings), self.clock)
+        limits = server_limits(settings)
+        if limits.connections_max < settings.max_connections:
+            _log.warning(
+                "fewer connections than max.connections are let in: the process may not open more files",
+                connections=limits.connections_max,
+                remedy="raise the limit of open files (ulimit -n, LimitNOFILE= in the systemd unit)",
+            )
+        self.server = Server(dispatcher.dispatch, limits, self.clock)
         self._started.append("server")
         bound = []
         for endpoint in settings.listener_endpoints:
             listener = await self.server.listen(
-                endpoint.name, endpoint.host, endpoint.port, backlog=settings.socket_listen_backlog_size
+                endpoint.name, endpoint.host, endpoint.port, backlog=listen_backlog(settings)
             )
             bound.append(Endpoint(endpoint.name, endpoint.host, listener.port))
             self._advertised = settings.advertised_endpoints(bound, socket.gethostname())
@@ -196,7 +203,7 @@ class Broker:
             try:
                 await self.metadata.close()
             except LogbrokerError as error:
-                _log.error("the metadata could not be closed", error=error)
+                _log.error("the metadata could not be closed", reason=str(error))
         self.produce_waits.close()
         if self._failure is not None:
             self.timers.close()

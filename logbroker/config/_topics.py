@@ -6,8 +6,8 @@ No `from __future__ import annotations` here: the declarations are read from the
 from typing import Annotated
 
 from logbroker.config._log import LogSection
-from logbroker.config.setting import Bool, Int, Long, Short
-from logbroker.config.values import INT_MAX
+from logbroker.config.setting import OURS, Bool, Int, Long, Short
+from logbroker.config.values import INT_MAX, PRODUCER_IDS_MAX
 
 
 class TopicSection(LogSection, frozen=True, kw_only=True):
@@ -68,6 +68,29 @@ class TopicSection(LogSection, frozen=True, kw_only=True):
         int,
         Int("How often producers to forget are looked for.", unit="ms", low=1),
     ] = 600_000
+
+    max_producer_ids_per_partition: Annotated[
+        int,
+        Int(
+            "Idempotent producers that a partition remembers. Beyond it those that were silent the longest are forgotten; "
+            "where all of them wrote within producer.id.protected.idle.ms, a new one gets THROTTLING_QUOTA_EXCEEDED.",
+            low=1,
+            high=PRODUCER_IDS_MAX,
+            dynamic=True,
+            kafka=OURS,
+        ),
+    ] = 10_000
+    producer_id_protected_idle_ms: Annotated[
+        int,
+        Int(
+            "An idempotent producer that wrote within this time is never forgotten to make room for another: what it sends "
+            "again is still recognised.",
+            unit="ms",
+            low=0,
+            dynamic=True,
+            kafka=OURS,
+        ),
+    ] = 900_000
 
     # ---- fetches
 

@@ -16,7 +16,7 @@ from logbroker.config.setting import Setting
 from logbroker.config.settings import SETTINGS, Settings, amend, find
 from logbroker.config.sources import ConfigSources
 from logbroker.config.topic import TOPIC_CONFIGS, broker_default
-from logbroker.config.values import ConfigSource, ConfigType, format_value
+from logbroker.config.values import ConfigSource, ConfigType, format_value, parse_value
 
 # Settings that mean the same in another unit; the first that is set goes before the others.
 _SAME = (
@@ -90,8 +90,9 @@ def describe_topic(
             continue
         synonyms = _broker_synonyms(broker, [synonym for synonym, _ in setting.synonyms])
         if name in overrides:
-            synonyms.insert(0, Synonym(name, overrides[name], ConfigSource.DYNAMIC_TOPIC_CONFIG))
-            value: str | None = overrides[name]
+            # As it is understood, not as it was spelled: `TRUE` is told as `true`, `a , b` as `a,b`.
+            value = format_value(parse_value(setting.type, overrides[name]))
+            synonyms.insert(0, Synonym(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG))
         else:
             value = format_value(broker_default(setting, effective))
         described.append(_described(value, setting, synonyms, read_only=False))

@@ -17,6 +17,8 @@ from typing import TypeAlias
 
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
+PRODUCER_IDS_MAX = 1_000_000
+"""The most that `max.producer.ids.per.partition` may be; some 500 MB, if they all keep five batches."""
 
 Value: TypeAlias = bool | int | float | str | tuple[str, ...] | None
 """What a setting can hold; a list is a tuple of strings, and None means unset."""

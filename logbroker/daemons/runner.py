@@ -216,7 +216,8 @@ class _Daemon:
         try:
             await broker.stop(hurry=self._hurry)
         except Exception as second:
-            _log.error("stopping after the failed start failed too", error=second)
+            ours = None if isinstance(second, LogbrokerError | OSError) else second
+            _log.error("stopping after the failed start failed too", reason=str(second), error=ours)
         if isinstance(error, LogbrokerError):
             raise error
         if isinstance(error, OSError):

@@ -33,6 +33,7 @@ from logbroker.storage.executor import ThreadExecutor
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.memory_host import MemoryHost, Reserve
+from logbroker.storage.producer_limits import ProducerLimits
 from logbroker.storage.recovery import KnownPartition, RecoveryReport
 from logbroker.storage.scrubber import Scrubber
 from logbroker.storage.vfs import OsVfs
@@ -60,6 +61,8 @@ class ReplicaManager:
         spawn: Callable[[Coroutine[object, object, None]], object] | None = None,
     ) -> None:
         self._settings = settings
+        self._producer_limits = ProducerLimits()
+        self._limit_producers()
         self._clock = clock
         self._reserve_memory_offsets = reserve_memory_offsets
         self._on_directory_offline = on_directory_offline
@@ -239,6 +242,7 @@ class ReplicaManager:
             work = self._reconfigure(image, [event.name])
         elif isinstance(event, events.BrokerConfigChanged | events.SettingsReloaded):
             self._settings = image.settings
+            self._limit_producers()
             work = self._reconfigure(image, list(image.topics))
         else:
             return None
@@ -263,6 +267,11 @@ class ReplicaManager:
                 log.on_advance(log)  # who waits for its records learns that it is gone
             yield
 
+    def _limit_producers(self) -> None:
+        """Every partition in service looks at this one object."""
+        self._producer_limits.per_partition = self._settings.max_producer_ids_per_partition
+        self._producer_limits.protected_idle_ms = self._settings.producer_id_protected_idle_ms
+
     def _reconfigure(self, image: ClusterImage, names: Iterable[str]) -> Iterator[None]:
         """Topic configurations changed: hand the resolved ones on."""
         for name in names:
@@ -285,6 +294,7 @@ class ReplicaManager:
         self, topic: TopicImage, index: int, image: PartitionImage, cluster: ClusterImage, *, fresh: bool
     ) -> None:
         log = self._log_for(topic, index, image, cluster, fresh=fresh)
+        log.producers.limits = self._producer_limits
         partition = Partition(log, image.leader_epoch, internal=topic.internal)
         partitions = self._partitions.get(topic.name)
         if partitions is None:

@@ -52,10 +52,12 @@ class _Capture:
         "clean",
         "error",
         "folders",
+        "folders_named",
         "generation",
         "jobs",
         "lanes_left",
         "logs",
+        "names_synced",
         "points",
         "sealed",
         "sequence",
@@ -71,6 +73,10 @@ class _Capture:
         self.logs: list[Log] = []
         self.jobs: list[WriteJob] = []
         self.folders: list[Log] = []
+        self.folders_named = False
+        """Whether the names of `folders`, and what they say, are durable."""
+        self.names_synced = False
+        """Whether every name in `syncs` is durable."""
         self.syncs: list[tuple[Segment, int]] = []
         self.sealed: list[Segment] = []
         self.lanes_left = 0
@@ -200,12 +206,12 @@ class Checkpointer:
             self._directory.written(job)
         self._next()
 
-    def _write_steps(self, folders: list[Log], jobs: list[WriteJob]) -> Steps[None]:
+    def _write_steps(self, folders: list[Log], jobs: list[WriteJob]) -> Steps[bool]:
         directory = self._directory
-        for log in folders:
-            yield from directory.create_folder_steps(log)
+        named = yield from directory.create_folders_steps(folders)
         for job in jobs:
             yield from job.segment.write_steps(job, directory.pool)
+        return named
 
     # Checkpoint
 
@@ -220,10 +226,13 @@ class Checkpointer:
         self._wanted = False
         self.running = True
         capture = self._capture(clean=clean)
+
+        def written(named: bool | None, error: BaseException | None) -> None:
+            capture.folders_named = bool(named)
+            self._sync(capture, error)
+
         directory.executor.submit(
-            "writer",
-            directory.guarded(self._write_steps(capture.folders, capture.jobs)),
-            lambda _, error: self._sync(capture, error),
+            "writer", directory.guarded(self._write_steps(capture.folders, capture.jobs)), written
         )
 
     def _capture(self, *, clean: bool) -> _Capture:
@@ -237,7 +246,7 @@ class Checkpointer:
             if not log.created:
                 capture.folders.append(log)
             for segment in log.segments:
-                job = segment.unwritten(with_indexes=True, cached=cached)
+                job = segment.unwritten(with_indexes=clean or segment.indexes_due, cached=cached)
                 if job is not None:
                     capture.jobs.append(job)
                 if segment.synced < segment.size or (segment.size and not segment.name_durable):
@@ -284,6 +293,7 @@ class Checkpointer:
         """Many files: one sync of the whole file system costs it one commit instead of one a file."""
         directory = self._directory
         if directory.vfs.sync_filesystem(directory.path):
+            capture.names_synced = True
             directory.count_sync()
             yield
         else:
@@ -325,15 +335,18 @@ class Checkpointer:
     def _publish_steps(self, capture: _Capture) -> Steps[None]:
         directory = self._directory
         vfs = directory.vfs
-        folders = {log.path for log in capture.folders}
-        for segment, _ in capture.syncs:
-            if not segment.name_durable:
-                folders.add(segment.path.rpartition("/")[0])
+        folders: set[str] = set()
+        if not capture.names_synced:
+            if not capture.folders_named:
+                folders = {log.path for log in capture.folders}
+            for segment, _ in capture.syncs:
+                if not segment.name_durable:
+                    folders.add(segment.path.rpartition("/")[0])
         for folder in sorted(folders):
             if vfs.exists(folder):  # or its topic was deleted meanwhile
                 vfs.sync_dir(folder)
                 yield
-        if capture.folders or folders:
+        if folders:
             vfs.sync_dir(directory.path)
             yield
         for log in capture.logs:

@@ -18,6 +18,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.storage.append import JournalItem
 from logbroker.storage.executor import Steps
+from logbroker.storage.folders import remove_folder_steps
 from logbroker.storage.journal_format import DELETE
 from logbroker.storage.recovery import doomed_path
 
@@ -83,7 +84,7 @@ class Deletions:
             if target is None:
                 on_done()
             else:
-                directory.executor.submit("trash", directory.remove_folder_steps(target), removed)
+                directory.executor.submit("trash", remove_folder_steps(directory.vfs, target), removed)
 
         def removed(_: None, error: BaseException | None) -> None:
             if error is not None:

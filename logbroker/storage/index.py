@@ -141,6 +141,11 @@ class SparseIndex:
         found = entry.unpack_from(data, at * entry.size)
         return found[0], found[1]
 
+    @property
+    def unwritten_entries(self) -> int:
+        """How many entries the file lacks."""
+        return len(self.memory) // 2 - self.memory_written
+
     def take_unwritten(self) -> IndexWrite:
         """What the file lacks; counts it as written."""
         memory = self.memory

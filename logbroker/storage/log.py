@@ -263,7 +263,7 @@ class Log:
     def roll_if_due(self, now_ms: int) -> bool:
         """Roll an active segment whose records are older than `segment.ms` by the wall clock."""
         active = self.segments[-1]
-        if active.size == 0 or now_ms - active.roll_after <= self.roll_ms or active.first_timestamp < 0:
+        if active.size == 0 or now_ms - active.roll_after <= self.roll_ms:
             return False
         self.roll()
         return True

@@ -18,13 +18,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from typing import TypeVar
-from uuid import UUID
 
 from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError, StorageOfflineError
-from logbroker.base.ids import kafka_uuid, parse_kafka_uuid
 from logbroker.config.topic import TopicConfig
 from logbroker.storage import snapshot_file
 from logbroker.storage.append import JournalItem
@@ -34,6 +32,7 @@ from logbroker.storage.deletion import Deletions
 from logbroker.storage.executor import Executor, Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.flush_policy import FlushPolicy
+from logbroker.storage.folders import make_folders_steps
 from logbroker.storage.index import MapCache
 from logbroker.storage.index_rebuild import IndexRebuilder
 from logbroker.storage.journal import CommitReport, Journal
@@ -42,7 +41,6 @@ from logbroker.storage.log import Log
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.producer_state import ProducerEntry
 from logbroker.storage.recovery import (
-    PARTITION_METADATA,
     KnownPartition,
     RecoveryReport,
     recover_steps,
@@ -51,9 +49,14 @@ from logbroker.storage.segment import Reader, Segment, WriteJob
 from logbroker.storage.stats import StorageStats
 from logbroker.storage.trimming import Trimming
 from logbroker.storage.truncation import Truncations
-from logbroker.storage.vfs import Vfs, read_whole, write_unsynced
+from logbroker.storage.vfs import Vfs, write_unsynced
 
 _log = logs.get("storage")
+
+_REMEDY = (
+    "its partitions answer KAFKA_STORAGE_ERROR until the broker is restarted; look at the disk first (dmesg, df, mount): "
+    "the next start recovers what was acknowledged"
+)
 
 T = TypeVar("T")
 
@@ -225,7 +228,9 @@ class LogDirectory:
         self.stats.disk_errors += 1
         self.offline_reason = f"log directory {self.path} is offline: {error}"
         ours = None if isinstance(error, OSError | LogbrokerError) else error
-        _log.error("a log directory went offline", directory=self.path, reason=str(error), error=ours)
+        _log.error(
+            "a log directory went offline", directory=self.path, reason=str(error), remedy=_REMEDY, error=ours
+        )
         for log in list(self.logs.values()):
             if not log.refused:
                 log.refuse(StorageOfflineError(f"{log.name}: {self.offline_reason}"))
@@ -371,37 +376,15 @@ class LogDirectory:
 
     def create_folder_steps(self, log: Log) -> Steps[None]:
         """Make a partition's folder; its name is synced by the next checkpoint or direct sync."""
-        if not log.created:
-            yield from self.make_folder_steps(log.path, log.topic_id)
+        yield from self.create_folders_steps([log])
+
+    def create_folders_steps(self, logs: list[Log]) -> Steps[bool]:
+        """Make those that are missing; whether their names are durable already."""
+        missing = [log for log in logs if not log.created]
+        named = yield from make_folders_steps(self, [(log.path, log.topic_id) for log in missing])
+        for log in missing:
             log.created = True
-
-    def make_folder_steps(self, path: str, topic_id: UUID) -> Steps[None]:
-        """A folder with Kafka's `partition.metadata`, which says whose it is."""
-        self.check_mounted()
-        self.vfs.mkdir(path)
-        yield
-        file = self.vfs.open(f"{path}/{PARTITION_METADATA}", create=True)
-        file.pwritev([f"version: 0\ntopic_id: {kafka_uuid(topic_id)}\n".encode("ascii")], 0)
-        yield
-        file.datasync()
-        file.close()
-        yield
-
-    def read_topic_id(self, path: str) -> UUID | None:
-        """The topic id in a folder's `partition.metadata`, None if it can't be read."""
-        try:
-            text = read_whole(self.vfs, f"{path}/{PARTITION_METADATA}").decode("ascii")
-            return parse_kafka_uuid(dict(line.split(": ", 1) for line in text.splitlines())["topic_id"])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def remove_folder_steps(self, path: str) -> Steps[None]:
-        """Remove a folder and its files; a crash leaves the rest for the next start."""
-        for name in self.vfs.listdir(path):
-            self.vfs.unlink(f"{path}/{name}")
-            yield
-        self.vfs.rmdir(path)
-        yield
+        return named
 
     def remove_segment_steps(self, segment: Segment) -> Steps[None]:
         """Remove a segment's files now."""
@@ -455,7 +438,7 @@ class LogDirectory:
 
     def retain(self, log: Log, now_ms: int, decide: Callable[[Log, int], int]) -> None:
         """Roll the active segment if it is old, and move the log's start to where `decide(log, now_ms)` says."""
-        if log.refusal is not None or log.held is not None or log.truncating:
+        if log.refusal is not None or log.truncating:
             return
         if log.roll_if_due(now_ms):
             self.mark_dirty(log)

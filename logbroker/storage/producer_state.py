@@ -42,15 +42,13 @@ from logbroker.records.batch import (
     TRANSACTIONAL_MASK,
     BatchHeader,
 )
+from logbroker.storage.producer_limits import ProducerLimits
 
 REMEMBERED_BATCHES = 5
 """Batches remembered of each producer: what `max.in.flight.requests.per.connection` may be at most."""
 
-MAX_PRODUCERS = 10_000
-"""Producers remembered of each partition where the caller has no opinion."""
-
-PROTECTED_IDLE_MS = 15 * 60 * 1000
-"""A producer that wrote more recently than this is never forgotten to make room for another."""
+LOOK_AGAIN_MS = 1000
+"""How often a partition that is full of recent producers looks for one to forget: that walks over all of them."""
 
 NO_COORDINATOR_EPOCH = -1
 NO_OFFSET = -1
@@ -101,24 +99,21 @@ class ProducerStates:
     """The producers of one partition.
 
     Args:
-        max_producers: How many are remembered. Beyond it those idle the longest are forgotten, as if expired.
-        protected_idle_ms: Producers that wrote within this time are not; with nobody else to forget, a new
-            producer is refused.
+        entries: Those that it begins with.
+        limits: How many it may remember; the broker's object, once the partition is in service.
 
     """
 
-    __slots__ = ("_entries", "_full_until_ms", "_max_producers", "_protected_idle_ms", "evicted")
+    __slots__ = ("_entries", "_full_until_ms", "evicted", "limits")
 
     def __init__(
         self,
         entries: Mapping[int, ProducerEntry] | None = None,
         *,
-        max_producers: int = MAX_PRODUCERS,
-        protected_idle_ms: int = PROTECTED_IDLE_MS,
+        limits: ProducerLimits | None = None,
     ) -> None:
         self._entries: dict[int, ProducerEntry] = dict(entries or {})
-        self._max_producers = max_producers
-        self._protected_idle_ms = protected_idle_ms
+        self.limits = limits or ProducerLimits()
         self._full_until_ms = 0
         self.evicted = 0
         """Producers forgotten to make room, so far."""
@@ -149,7 +144,7 @@ class ProducerStates:
         """
         entry = self._entries.get(header.producer_id)
         if entry is None:
-            if len(self._entries) >= self._max_producers:
+            if len(self._entries) >= self.limits.per_partition:
                 self._make_room(header.producer_id, now_ms)
             return None
         epoch, last_sequence, _, _, _, transaction_first_offset = entry
@@ -191,7 +186,7 @@ class ProducerStates:
         entries = self._entries
         entry = entries.get(header.producer_id)
         if entry is None:
-            if len(entries) >= self._max_producers:
+            if len(entries) >= self.limits.per_partition:
                 self._evict(None)
             batches: tuple[RememberedBatch, ...] = (batch,)
             coordinator_epoch, transaction_first_offset = NO_COORDINATOR_EPOCH, NO_OFFSET
@@ -266,7 +261,7 @@ class ProducerStates:
         """
         entry = self._entries.get(producer_id)
         if entry is None:
-            if len(self._entries) >= self._max_producers:
+            if len(self._entries) >= self.limits.per_partition:
                 self._evict(None)
             entry = ProducerEntry(
                 producer_epoch, NO_SEQUENCE, (), NO_TIMESTAMP, NO_COORDINATOR_EPOCH, NO_OFFSET
@@ -328,15 +323,16 @@ class ProducerStates:
 
     def _make_room(self, producer_id: int, now_ms: int) -> None:
         """Before a new producer's first batch. Raises BrokerError when everybody is too recent to be forgotten."""
+        per_partition, protected_idle_ms = self.limits.per_partition, self.limits.protected_idle_ms
         if now_ms >= self._full_until_ms:
-            if self._evict(now_ms - self._protected_idle_ms):
+            if self._evict(now_ms - protected_idle_ms):
                 return
-            oldest = min(entry.last_timestamp_ms for entry in self._entries.values())
-            self._full_until_ms = max(oldest + self._protected_idle_ms, now_ms + 1000)
+            self._full_until_ms = now_ms + LOOK_AGAIN_MS
         raise BrokerError(
             ErrorCode.THROTTLING_QUOTA_EXCEEDED,
-            f"producer id {producer_id} is one too many: the partition remembers {self._max_producers} idempotent "
-            f"producers that wrote within {self._protected_idle_ms} ms; share producers or add partitions",
+            f"producer id {producer_id} is one too many: the partition remembers {per_partition} idempotent producers "
+            f"that wrote within {protected_idle_ms} ms; share producers, add partitions, or raise "
+            "max.producer.ids.per.partition",
         )
 
     def _evict(self, latest_ms: int | None) -> int:
@@ -347,7 +343,8 @@ class ProducerStates:
             if entry.transaction_first_offset < 0
             and (latest_ms is None or entry.last_timestamp_ms <= latest_ms)
         )
-        del idle[max(len(self._entries) - self._max_producers, self._max_producers // _EVICTED_SHARE) + 1 :]
+        kept = self.limits.per_partition
+        del idle[max(len(self._entries) - kept, kept // _EVICTED_SHARE) + 1 :]
         for _, producer_id in idle:
             del self._entries[producer_id]
         self.evicted += len(idle)
@@ -361,27 +358,16 @@ class ProducerStates:
 
     def copy(self) -> ProducerStates:
         """An independent state that starts out the same."""
-        return ProducerStates(
-            self._entries, max_producers=self._max_producers, protected_idle_ms=self._protected_idle_ms
-        )
+        return ProducerStates(self._entries, limits=self.limits)
 
     def encode(self) -> bytes:
         """See `encode_entries`."""
         return encode_entries(self._entries)
 
     @classmethod
-    def decode(
-        cls,
-        data: Buffer,
-        *,
-        path: str = "producer state",
-        position: int = 0,
-        max_producers: int = MAX_PRODUCERS,
-        protected_idle_ms: int = PROTECTED_IDLE_MS,
-    ) -> ProducerStates:
+    def decode(cls, data: Buffer, *, path: str = "producer state", position: int = 0) -> ProducerStates:
         """The state that `encode` wrote: see `decode_entries`."""
-        entries = decode_entries(data, path=path, position=position)
-        return cls(entries, max_producers=max_producers, protected_idle_ms=protected_idle_ms)
+        return cls(decode_entries(data, path=path, position=position))
 
 
 _VERSION = 1

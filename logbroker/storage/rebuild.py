@@ -27,6 +27,7 @@ from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import HEADER, HEADER_SIZE, LOG_OVERHEAD, BatchHeader, check_crc, parse_header
 from logbroker.storage.checkpoint_file import Point
 from logbroker.storage.executor import Steps
+from logbroker.storage.folders import make_folders_steps, read_topic_id
 from logbroker.storage.index import rising_entries
 from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, Entry
 from logbroker.storage.leader_epochs import EPOCH_FILE, NOT_SHOWN, LeaderEpochs
@@ -101,8 +102,8 @@ class Rebuild:
             raise CorruptionError(
                 self.path, 0, "the partition's folder is missing; was a file system unmounted?"
             )
-        if (plan.pieces and not exists) or (exists and directory.read_topic_id(self.path) != self._topic_id):
-            yield from directory.make_folder_steps(self.path, self._topic_id)
+        if (plan.pieces and not exists) or (exists and read_topic_id(vfs, self.path) != self._topic_id):
+            yield from make_folders_steps(directory, [(self.path, self._topic_id)])
             exists = True
         self._present = frozenset(list_bases(vfs, self.path) if exists else ())
         if plan.cut is not None:

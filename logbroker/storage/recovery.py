@@ -25,6 +25,12 @@ from logbroker.config.topic import TopicConfig
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Checkpoint, Point, encode_point
 from logbroker.storage.executor import Steps
+from logbroker.storage.folders import (
+    PARTITION_METADATA,
+    make_folders_steps,
+    read_topic_id,
+    remove_folder_steps,
+)
 from logbroker.storage.journal import DIRECTORY as JOURNAL_DIRECTORY
 from logbroker.storage.journal import Generation, read_generations
 from logbroker.storage.journal_format import SYNCED, scan_heads
@@ -99,6 +105,7 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     newly_damaged = False
     cut_bytes = batches = 0
     strays = yield from _set_aside(directory, known, points, plans)
+    yield from _make_folders(directory, known, points, plans)
     for partition in known:
         key = (partition.topic_id.bytes, partition.partition)
         point = points.get(key)
@@ -216,13 +223,13 @@ def _set_aside(
     for name in vfs.listdir(directory.path):
         path = f"{directory.path}/{name}"
         if name.endswith(DELETE_SUFFIX):
-            yield from directory.remove_folder_steps(path)
+            yield from remove_folder_steps(vfs, path)
             continue
         topic, dash, index = name.rpartition("-")
         if not dash or not index.isdecimal():
             continue
         owner = expected.get(name)
-        topic_id = directory.read_topic_id(path)
+        topic_id = read_topic_id(vfs, path)
         if topic_id is None:
             if owner is None or (owner.bytes, int(index)) in points:
                 continue
@@ -241,7 +248,7 @@ def _set_aside(
             yield
             vfs.sync_dir(directory.path)
             yield
-            yield from directory.remove_folder_steps(target)
+            yield from remove_folder_steps(vfs, target)
         else:
             vfs.rename(path, _stray_path(directory, name, topic_id))
             strays.append(name)
@@ -255,7 +262,22 @@ def _set_aside(
     return strays
 
 
-PARTITION_METADATA = "partition.metadata"
+def _make_folders(
+    directory: LogDirectory,
+    known: list[KnownPartition],
+    points: dict[PartitionKey, Point],
+    plans: dict[PartitionKey, Plan],
+) -> Steps[None]:
+    """Folders of partitions that only the ring tells of, all together."""
+    missing = []
+    for partition in known:
+        key = (partition.topic_id.bytes, partition.partition)
+        found, point = plans.get(key), points.get(key)
+        if found is not None and found.pieces and not found.corrupt and (point is None or not point.segments):
+            path = f"{directory.path}/{partition.topic}-{partition.partition}"
+            if not directory.vfs.exists(path):
+                missing.append((path, partition.topic_id))
+    yield from make_folders_steps(directory, missing)
 
 
 def aside_name(name: str, ending: str) -> str:

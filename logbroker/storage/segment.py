@@ -47,6 +47,8 @@ _MAX_SIZE_BYTES = (1 << 31) - 1
 MAX_RELATIVE_OFFSET = (1 << 31) - 1
 """Positions in the offset index are 31 bits (Kafka)."""
 
+INDEX_WRITE_ENTRIES = 64
+"""Index entries that wait in memory while their segment is active; at most so many intervals aren't indexed after a crash."""
 UNCACHED_BYTES_MIN = 262_144
 """A smaller write stays in the page cache: the next one would have to read its last page back."""
 
@@ -184,6 +186,19 @@ class Segment:
             self.note_time()
 
     # Writing
+
+    @property
+    def indexes_due(self) -> bool:
+        """Whether a checkpoint should write index entries: not for a few of a segment that is still appended to.
+
+        Lookups find them in memory, and after a crash a reader walks a little further.
+        """
+        return (
+            self.sealed
+            or self.index.trim
+            or self.time_index.trim
+            or self.index.unwritten_entries >= INDEX_WRITE_ENTRIES
+        )
 
     def unwritten(self, *, with_indexes: bool, cached: bool = True) -> WriteJob | None:
         """The tail and the index entries that the files lack, or None."""

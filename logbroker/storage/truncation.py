@@ -137,6 +137,7 @@ class Truncations:
             for job in jobs:
                 directory.written(job)
             if states is not None:
+                states.limits = log.producers.limits
                 log.producers = states
             directory.mark_dirty(log)
             directory.checkpointer.release()

@@ -27,10 +27,11 @@ from logbroker.storage.claims import claim_of
 from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_NAME
 from logbroker.storage.directory_identity import LOCK_NAME, read_identity
 from logbroker.storage.executor import run_to_end
+from logbroker.storage.folders import PARTITION_METADATA
 from logbroker.storage.journal_format import FILE_BLOCK, START
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.read_only import ReadOnlyVfs
-from logbroker.storage.recovery import DELETE_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX, check_complete
+from logbroker.storage.recovery import DELETE_SUFFIX, STRAY_SUFFIX, check_complete
 from logbroker.storage.replay import PartitionKey, Plan, chain, plan
 from logbroker.storage.segment_check import BatchWalk, Finding
 from logbroker.storage.segment_files import LOG_SUFFIX

@@ -178,9 +178,15 @@ class OsFile:
     def pwritev(self, buffers: Sequence[Buffer], position: int, *, cached: bool = True) -> int:
         """See `File`; RWF_DONTCACHE (Linux 6.14) where the kernel and the file system know it."""
         if len(buffers) <= IOV_MAX:
-            written = (
-                os.pwritev(self._fd, buffers, position) if cached else self._pwritev_uncached(buffers, position)
-            )
+            try:
+                written = (
+                    os.pwritev(self._fd, buffers, position)
+                    if cached
+                    else self._pwritev_uncached(buffers, position)
+                )
+            except OSError as error:
+                error.filename = self.path  # the system call knows a number only
+                raise
             expected = sum(map(len, buffers))
             if written != expected:
                 raise OSError(errno.EIO, f"short write: {written} of {expected} bytes", self.path)
@@ -201,10 +207,14 @@ class OsFile:
 
     def datasync(self) -> None:
         """See `File`."""
-        if sys.platform == "darwin":  # fsync there stops at the drive's own cache
-            fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
-        else:
-            os.fdatasync(self._fd)
+        try:
+            if sys.platform == "darwin":  # fsync there stops at the drive's own cache
+                fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
+            else:
+                os.fdatasync(self._fd)
+        except OSError as error:
+            error.filename = self.path
+            raise
 
     def truncate(self, size: int) -> None:
         """See `File`."""

@@ -74,9 +74,13 @@ SYNCS = {
         "names",
         "Its folder has its name before the journal says so.",
     ),
-    "log_dir.LogDirectory.make_folder_steps:datasync": (
+    "folders.make_folders_steps:datasync": (
         "2",
         "A folder says whose it is before anything in it counts.",
+    ),
+    "folders.make_folders_steps:sync_filesystem": (
+        "2",
+        "The same, of many folders at once.",
     ),
     "journal.Journal._begin_generation:datasync": (
         "2",
@@ -132,7 +136,7 @@ RARE = {"rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5)}
 
 SHOWN_BY = {
     "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": 702,
-    "log_dir.LogDirectory.make_folder_steps:datasync": 703,
+    "folders.make_folders_steps:datasync": 703,
     "rebuild.Rebuild._remove_rest:sync_dir": 704,
     "recovery._make_sure:datasync": 704,
     "checkpoint: begin at the settled sequence": 702,

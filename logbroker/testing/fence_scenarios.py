@@ -31,13 +31,17 @@ _ROOMY = TopicConfig(internal_segment_bytes=1 << 20)
 class _Stage:
     """A story with one directory and one topic, `t`, of one partition."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, sync_filesystem_files: int = 64) -> None:
         self.rng = random.Random(seed)
         clock = ManualClock()
         disk = SimDisk(["/d0"], now_ms=clock.wall_ms)
         random_bytes = random.Random(seed).randbytes
         options = LogDirectoryOptions(
-            journal_files=3, journal_file_bytes=64 << 10, direct_sync_bytes=1 << 20, random_bytes=random_bytes
+            journal_files=3,
+            journal_file_bytes=64 << 10,
+            direct_sync_bytes=1 << 20,
+            sync_filesystem_files=sync_filesystem_files,
+            random_bytes=random_bytes,
         )
         world = World(lambda: disk.operations)
         self.story = Story(seed, disk, world, Model(lambda: disk.operations), options, 1)
@@ -302,10 +306,26 @@ def _sync_everything(stage: _Stage) -> None:
     stage.disk.sync_filesystem("/d0")
 
 
+def flushed_in_a_new_folder(seed: int) -> Scenario:
+    """A page-cache topic, which no checkpoint knows yet, becomes durable: the journal says so of segments in a new folder."""
+    stage = _Stage(seed, sync_filesystem_files=0)
+    engine = stage.start()
+    key = stage.topic(with_policy(_ROOMY, page_cache=True))
+    engine.settle()
+    stage.append(key, 3)
+    engine.settle()
+    engine.configure_topic("t", _ROOMY)
+    engine.settle()
+    stage.append(key)
+    engine.settle()
+    return stage.end(stage.disk.operations)
+
+
 SCENARIOS: dict[str, Callable[[int], Scenario]] = {
     "deletion.Deletions._rename_steps:sync_dir": deletion_forgotten,
     "recovery._set_aside:sync_dir": removed_at_start,
     "checkpointer.Checkpointer._publish_steps:sync_dir#2": checkpoint_of_a_new_folder,
+    "folders.make_folders_steps:sync_filesystem": flushed_in_a_new_folder,
     "truncation.Truncations._cut_steps:datasync": cut_batches_come_back,
     "log_dir.LogDirectory.remove_segment_steps:sync_dir": cut_segments_come_back,
     "rebuild.Rebuild._remove_rest:sync_dir": removed_names_come_back,

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from logbroker.base.error_codes import ErrorCode
+from logbroker.testing.talk import STRANGER, Answers, Talk, until
 from logbroker.testing.wire_client import WireClient
-from logbroker.wire.api import API, ApiKey
+from logbroker.wire.api import ApiKey
 from logbroker.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from logbroker.wire.messages.describe_groups import DescribeGroupsRequest
 from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
@@ -43,67 +43,22 @@ from logbroker.wire.messages.offset_fetch import (
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 COORDINATOR_TIMEOUT_S = 30.0
-TEXT_CHARS_MAX = 100
-"""How much of a text is kept."""
 SUBSCRIPTION = b"\x00\x00\x00\x00\x00\x01\x00\x01t\xff\xff\xff\xff"
 OTHER_SUBSCRIPTION = b"\x00\x00\x00\x00\x00\x01\x00\x01u\xff\xff\xff\xff"
-STRANGER = UUID(int=0x1234_5678_9ABC_4DEF_8123_4567_89AB_CDEF)
-
-_MEMBER_FIELDS = frozenset({"member_id", "leader"})
-_KEYS = ("group_id", "name", "topic_id", "partition_index", "member_id")
-"""By what lists without an order are sorted, the first that there is."""
-_MASKED = frozenset({"throttle_time_ms", "error_message", "host", "port", "node_id"})
-
-Answers = dict[str, Any]
 
 
-class _Talk:
-    """Two connections, what was answered, and names for what is random."""
+class _Talk(Talk):
+    """A talk with a second connection, for a second member."""
 
     def __init__(self, bootstrap: str) -> None:
-        self.a = WireClient(bootstrap, client_id="talk")
+        super().__init__(bootstrap, masked=frozenset({"error_message"}))
         self.b = WireClient(bootstrap, client_id="talk")
-        self.answers: Answers = {}
-        self._names: dict[str, str] = {"": ""}
         self.topic_id = UUID(int=0)
 
     def close(self) -> None:
-        self.a.close()
+        """Close both connections."""
+        super().close()
         self.b.close()
-
-    def note(self, label: str, answer: Any) -> Any:
-        """Keep an answer under its label; returns it as it came."""
-        if label in self.answers:
-            raise RuntimeError(f"two answers are labelled {label!r}")
-        self.answers[label] = self._plain(answer)
-        return answer
-
-    def ask(self, label: str, key: ApiKey, request: Any, version: int | None = None) -> Any:
-        return self.note(
-            label, self.a.call(key, request, API[key].max_version if version is None else version)
-        )
-
-    def _plain(self, value: Any, name: str = "") -> Any:
-        if dataclasses.is_dataclass(value):
-            fields = [field.name for field in dataclasses.fields(value) if field.name not in _MASKED]
-            return {field: self._plain(getattr(value, field), field) for field in fields}
-        if isinstance(value, list):
-            plain = [self._plain(item) for item in value]
-            key = next(
-                (key for key in _KEYS if plain and isinstance(plain[0], dict) and key in plain[0]), None
-            )
-            return plain if key is None else sorted(plain, key=lambda item: item[key])
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return bytes(value).hex()
-        if isinstance(value, UUID):
-            return {self.topic_id: "topic id", STRANGER: "stranger", UUID(int=0): ""}[value]
-        if name in _MEMBER_FIELDS and value is not None:
-            return self._names.setdefault(value, f"member {len(self._names)}")
-        if name == "error_code":
-            return ErrorCode(value).name
-        if isinstance(value, str) and len(value) > TEXT_CHARS_MAX:
-            return f"{value[:TEXT_CHARS_MAX]}... ({len(value)} characters)"
-        return value
 
 
 def converse(bootstrap: str) -> Answers:
@@ -122,8 +77,9 @@ def converse(bootstrap: str) -> Answers:
         )
         if created.topics[0].error_code:
             raise RuntimeError(f"the topic was not created: {created}")
-        _until(lambda: _topic_id(talk).int)
+        until(lambda: _topic_id(talk).int)
         talk.topic_id = _topic_id(talk)
+        talk.topic_ids[talk.topic_id] = "topic id"
         for part in (_refusals, _one_member, _two_members, _offsets, _static_members, _old_versions):
             part(talk)
         return talk.answers
@@ -273,7 +229,7 @@ def _two_members(talk: _Talk) -> None:
     second = ask("pair: another comes", ApiKey.JOIN_GROUP, _join("pair")).member_id
     ask("pair: beat with a pending member", ApiKey.HEARTBEAT, _beat("pair", generation, first))
     b.send(ApiKey.JOIN_GROUP, _join("pair", second), 9)
-    _until(lambda: a.call(ApiKey.HEARTBEAT, _beat("pair", generation, first)).error_code)
+    until(lambda: a.call(ApiKey.HEARTBEAT, _beat("pair", generation, first)).error_code)
     ask("pair: beat while preparing", ApiKey.HEARTBEAT, _beat("pair", generation, first))
     ask("pair: describe while preparing", ApiKey.DESCRIBE_GROUPS, DescribeGroupsRequest(["pair"]))
     ask("pair: commit while preparing", ApiKey.OFFSET_COMMIT, _commit("pair", generation, first), 9)
@@ -287,7 +243,7 @@ def _two_members(talk: _Talk) -> None:
     ask("pair: describe", ApiKey.DESCRIBE_GROUPS, DescribeGroupsRequest(["pair"]))
     ask("pair: a follower joins again", ApiKey.JOIN_GROUP, _join("pair", second))
     b.send(ApiKey.JOIN_GROUP, _join("pair", second, metadata=OTHER_SUBSCRIPTION), 9)
-    _until(lambda: a.call(ApiKey.HEARTBEAT, _beat("pair", generation, first)).error_code)
+    until(lambda: a.call(ApiKey.HEARTBEAT, _beat("pair", generation, first)).error_code)
     ask("pair: the leader rejoins again", ApiKey.JOIN_GROUP, _join("pair", first))
     talk.note("pair: the follower has changed", b.receive())
     generation += 1
@@ -387,7 +343,7 @@ def _static_members(talk: _Talk) -> None:
         _sync("static", 1, first.member_id, first.member_id, instance="i-1"),
     )
     b.send(ApiKey.JOIN_GROUP, _join("static", instance="i-2"), 9)
-    _until(lambda: talk.a.call(ApiKey.HEARTBEAT, _beat("static", 1, first.member_id, "i-1")).error_code)
+    until(lambda: talk.a.call(ApiKey.HEARTBEAT, _beat("static", 1, first.member_id, "i-1")).error_code)
     rejoin = _join("static", first.member_id, instance="i-1")
     ask("static: the first rejoins", ApiKey.JOIN_GROUP, rejoin)
     second = talk.note("static: the second joins", b.receive())
@@ -443,11 +399,3 @@ def _old_versions(talk: _Talk) -> None:
         ask(f"old: leave for v{version}", ApiKey.LEAVE_GROUP, leave, min(version, 5))
         describe = DescribeGroupsRequest([group])
         ask(f"old: describe for v{version}", ApiKey.DESCRIBE_GROUPS, describe, min(version, 6))
-
-
-def _until(seen: Callable[[], object]) -> None:
-    deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
-    while not seen():
-        if time.monotonic() > deadline:
-            raise RuntimeError("what was asked for on the other connection has not begun")
-        time.sleep(0.01)

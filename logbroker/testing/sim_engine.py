@@ -332,7 +332,7 @@ class SimEngine:
         """Apply retention with these new starts."""
         host = self.directories[directory]
         for key, log in self.logs():
-            if log in starts and key not in self.cutting and log.held is None:
+            if log in starts and not log.truncating:
                 self.model_of(key).begin_start_move(starts[log])
         host.apply_retention(self.clock.wall_ms(), lambda log, _: starts.get(log, log.start_offset))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import struct
 import time
@@ -250,6 +251,29 @@ def test_connections_are_bounded(start):
             break
         except ConnectionError:
             assert time.monotonic() < deadline
+
+
+def test_connections_do_not_take_the_last_descriptor(make_broker):
+    """Whoever could, would take a log directory offline, with the next file that the engine opens."""
+    broker = make_broker()
+    broker.launch()
+    resource.prlimit(broker.pid, resource.RLIMIT_NOFILE, (512, 512))  # before its interpreter has come far
+    broker.wait_ready()
+    assert broker.events(
+        "fewer connections than max.connections are let in: the process may not open more files"
+    )
+    with WireClient(broker.bootstrap) as client, contextlib.ExitStack() as stack:
+        for _ in range(600):
+            stack.enter_context(connect(broker))
+        for number in range(20):
+            asked = [CreatableTopic(name=f"t{number}", num_partitions=10, replication_factor=1)]
+            assert (
+                client.call(ApiKey.CREATE_TOPICS, CreateTopicsRequest(topics=asked)).topics[0].error_code == 0
+            )
+            batch = batch_of([b"x"], timestamp_ms=int(time.time() * 1000))
+            assert client.produce(f"t{number}", 0, batch).error_code == 0
+    assert broker.events("connection closed")
+    assert not [event for event in broker.events() if event["level"] == "error"]
 
 
 def test_thousands_of_connections(start):

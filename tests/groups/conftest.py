@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pathlib
-import shutil
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -324,18 +321,3 @@ def helpers():
     Helpers.error_of = staticmethod(error_of)
     Helpers.subscription = staticmethod(subscription)
     return Helpers
-
-
-@pytest.fixture(scope="session")
-def kafka_lib():
-    """The directory of Kafka's jars; skips where there is none."""
-    if shutil.which("java") is None:
-        pytest.skip("needs a JRE, 17 or newer: apt install default-jre-headless")
-    repository = pathlib.Path(__file__).resolve().parents[2]
-    lib = pathlib.Path(os.environ.get("KAFKA_LIB") or repository / "tools" / "kafka" / "lib")
-    if not list(lib.glob("kafka-clients-*.jar")):
-        pytest.skip(
-            "needs Kafka's jars: mvn -q -B -f tools/kafka/pom.xml dependency:copy-dependencies "
-            "-DoutputDirectory=lib, or KAFKA_LIB=<their directory>"
-        )
-    return lib

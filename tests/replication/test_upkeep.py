@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 
+import msgspec
 import pytest
 from support.broker_stage import Stage, batch_of, on_broker, until
 
 from logbroker.base.error_codes import ErrorCode
+from logbroker.config.sources import ConfigSources
 from logbroker.replication.upkeep import LOGS_A_TURN
 from logbroker.storage import vfs
+from logbroker.storage.producer_state import LOOK_AGAIN_MS
 
 DAY_MS = 86_400_000
 
@@ -138,6 +141,26 @@ async def test_silent_producers_are_forgotten(stage: Stage):
         assert len(partition.log.producers) == 1
     await until(lambda: not len(stage.partition("log").log.producers))
     await until(lambda: not len(stage.partition("memory").log.producers))
+
+
+@pytest.mark.parametrize("storage", ["log", "memory"])
+@on_broker(max_producer_ids_per_partition=2)
+async def test_producers_of_a_partition_are_bounded_by_a_setting(stage: Stage, storage: str):
+    async def error_of(producer_id: int) -> int:
+        return (await stage.produce("t", batch_of([b"v"], producer_id=producer_id))).error_code
+
+    await stage.topic("t", storage_type=storage)
+    full = [0, 0, ErrorCode.THROTTLING_QUOTA_EXCEEDED]
+    assert [await error_of(producer_id) for producer_id in range(3)] == full
+    more = msgspec.structs.replace(stage.broker.settings, max_producer_ids_per_partition=3)
+    await stage.broker.reconfigure(more, ConfigSources())
+    assert await error_of(2) == 0
+    assert await error_of(3) == ErrorCode.THROTTLING_QUOTA_EXCEEDED
+    nobody_protected = msgspec.structs.replace(more, producer_id_protected_idle_ms=0)
+    await stage.broker.reconfigure(nobody_protected, ConfigSources())
+    refused_ms = now_ms()
+    await until(lambda: now_ms() > refused_ms + LOOK_AGAIN_MS)
+    assert await error_of(3) == 0
 
 
 @on_broker(log_retention_check_interval_ms=1)

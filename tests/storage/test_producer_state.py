@@ -15,8 +15,8 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, CorruptionError
 from logbroker.records.batch import CONTROL_MASK, TRANSACTIONAL_MASK, BatchHeader
 from logbroker.storage import snapshot_file
+from logbroker.storage.producer_limits import ProducerLimits
 from logbroker.storage.producer_state import (
-    MAX_PRODUCERS,
     NO_OFFSET,
     DuplicateOf,
     ProducerEntry,
@@ -219,7 +219,7 @@ def test_truncation_into_a_transaction_and_between_batch_and_marker():
 
 
 def test_the_most_idle_make_room_for_a_new_producer():
-    partition = Partition(max_producers=16, protected_idle_ms=1000)
+    partition = Partition(limits=ProducerLimits(16, 1000))
     for producer_id in range(16):
         partition.append(batch(producer_id=producer_id), NOW + producer_id)
     assert partition.append(batch(producer_id=99), NOW + 5000) is None
@@ -229,7 +229,7 @@ def test_the_most_idle_make_room_for_a_new_producer():
 
 
 def test_recent_producers_and_open_transactions_are_not_forgotten_for_a_new_one():
-    partition = Partition(max_producers=4, protected_idle_ms=1000)
+    partition = Partition(limits=ProducerLimits(4, 1000))
     for producer_id in range(4):
         partition.append(batch(producer_id=producer_id, transactional=producer_id < 3), NOW)
     for later in (0, 999):
@@ -242,12 +242,25 @@ def test_recent_producers_and_open_transactions_are_not_forgotten_for_a_new_one(
 
 
 def test_recovery_stays_within_the_bound_too():
-    states = ProducerStates(max_producers=100)
+    states = ProducerStates(limits=ProducerLimits(100))
     for producer_id in range(1000):
         states.record(batch(producer_id=producer_id, timestamp=NOW + producer_id), producer_id, producer_id)
     assert len(states) <= 100
     assert states.get(999) is not None
-    assert MAX_PRODUCERS >= 1000
+
+
+def test_limits_may_change_while_they_are_in_force():
+    limits = ProducerLimits(2, 1000)
+    partition = Partition(limits=limits)
+    for producer_id in range(2):
+        partition.append(batch(producer_id=producer_id), NOW)
+    assert partition.refused(batch(producer_id=2), NOW) == ErrorCode.THROTTLING_QUOTA_EXCEEDED
+    limits.per_partition = 4
+    for producer_id in range(2, 4):
+        assert partition.append(batch(producer_id=producer_id), NOW) is None
+    limits.per_partition, limits.protected_idle_ms = 1, 0
+    assert partition.append(batch(producer_id=4), NOW + 2000) is None
+    assert len(partition.states) == 1
 
 
 def test_a_capture_does_not_change_and_can_be_encoded_elsewhere():

@@ -1,0 +1,69 @@
+"""How old records and segments are where timestamps don't say it, and what retention makes of that."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from storage.support import NOW, Engine, batch, sealed
+
+from logbroker.storage.retention import retained_start
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def engine(tmp_path):
+    with Engine(tmp_path, journal_file_bytes=1 << 20) as made:
+        yield made
+
+
+def without_time(size=100):
+    return sealed(batch(size), base_timestamp=-1, max_timestamp=-1)
+
+
+def test_a_segment_without_timestamps_is_as_old_as_its_file(engine):
+    log = engine.create(segment_ms=HOUR_MS)
+    engine.append(log, without_time())
+    engine.run()
+    assert not log.roll_if_due(NOW + HOUR_MS)
+    assert log.roll_if_due(NOW + HOUR_MS + 1)
+    assert [segment.base_offset for segment in log.segments] == [0, 1]
+
+
+def test_records_without_timestamps_stay_as_long_as_others(engine):
+    log = engine.create(internal_segment_bytes=1000, retention_ms=HOUR_MS)
+    for _ in range(12):
+        engine.append(log, without_time())
+    engine.run()
+    assert len(log.segments) == 3
+    assert retained_start(log, NOW + HOUR_MS) == 0
+    assert retained_start(log, NOW + HOUR_MS + 1) == 12
+
+
+def test_a_reopened_segment_stays_until_its_times_are_known_however_old_its_file(engine):
+    log = engine.create(internal_segment_bytes=1000, retention_ms=HOUR_MS)
+    engine.fill(log, 12, at=NOW)
+    engine.close()
+    for segment in log.segments:
+        os.utime(segment.path, (1, 1))
+    engine.open()
+    log = engine.log()
+    assert retained_start(log, NOW) == 0
+    for segment in log.segments:
+        segment.load_times(engine.directory.reader())
+    assert retained_start(log, NOW) == 0
+
+
+def test_records_from_the_future_stay(engine):
+    log = engine.create(internal_segment_bytes=1000, retention_ms=HOUR_MS)
+    engine.fill(log, 12, at=NOW + 10 * HOUR_MS)
+    assert retained_start(log, NOW + 2 * HOUR_MS) == 0
+    assert retained_start(log, NOW + 12 * HOUR_MS) == 12
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_retention_by_size_leaves_the_active_segment(engine, least):
+    log = engine.create(internal_segment_bytes=1000, retention_bytes=least)
+    engine.fill(log, 12)
+    assert retained_start(log, NOW) == log.segments[-1].base_offset == 10
