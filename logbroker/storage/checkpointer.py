@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from logbroker.base import failpoints
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Point, encode_point
 from logbroker.storage.executor import Steps
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 SYNC_LANES = 4
+
+BEFORE_PUBLISH = failpoints.declare(
+    "checkpoint.before_publish", "everything is durable in the segments, and the ring is kept still"
+)
 
 PartitionKey = tuple[bytes, int]
 RawPoint = tuple[Point, dict[int, ProducerEntry]]
@@ -317,6 +322,8 @@ class Checkpointer:
     def _publish_steps(self, capture: _Capture) -> Steps[None]:
         directory = self._directory
         vfs = directory.vfs
+        if BEFORE_PUBLISH.armed:
+            BEFORE_PUBLISH.hit()
         folders: set[str] = set()
         if not capture.names_synced:
             if not capture.folders_named:
