@@ -28,6 +28,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 PARTITIONS = 1000
 CONNECTIONS = 500
 FLAT_FACTOR = 1.1
+FAILPOINTS = "LOGBROKER_FAILPOINTS"
+HELD_CHECKPOINT = "checkpoint.before_publish=sleep(600000)@2+"
 LIMITS = {
     "idle_rss_mb": 60.0,
     "listening_s": 0.5,
@@ -135,8 +137,12 @@ def measure_recovery(directory: pathlib.Path, gigabytes: float, result: dict[str
         [*options, "-t", str(max(1.0, gigabytes)), "-n", str(int(gigabytes * 1e9))],
         timeout_s=1800,
     )
-    # The kill comes while single records fill the ring: as much to replay as there can be.
     host, _, port = ours.bootstrap.rpartition(":")
+    ours.stop()
+    # As much to replay as there can be: no checkpoint ends but the one at the start, until every file of the ring is full and single
+    # records wait for room.
+    ours.process.environment[FAILPOINTS] = HELD_CHECKPOINT
+    ours.start()
     load = subprocess.Popen(
         [
             str(KLOAD),
@@ -144,28 +150,21 @@ def measure_recovery(directory: pathlib.Path, gigabytes: float, result: dict[str
             host,
             port,
             "filled",
-            "-c",
-            "16",
-            "-d",
-            "16",
-            "-p",
+            *["-c", "16", "-d", "16", "-t", "60", "-p"],
             str(PARTITIONS),
-            "-t",
-            "60",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    # Checkpoints empty the ring all the time: the kill waits for it to be as full as it was at most in the first seconds.
-    fullest, began_s = 0.0, time.monotonic()
-    while True:
-        now, watched_s = ours.counters_ring_full(), time.monotonic() - began_s
-        if (watched_s > 5.0 and now >= fullest) or watched_s > 30.0:
-            break
-        fullest = max(fullest, now)
-    result["ring_full_share"] = now
+    until_s = time.monotonic() + 50.0
+    while not (ours.counters_ring_full() >= 1.0 and ours.counters()["ring_waits"]):
+        if time.monotonic() > until_s or load.poll() is not None:
+            raise SystemExit("the ring did not fill up")
+        time.sleep(0.1)
+    result["ring_full_share"] = ours.counters_ring_full()
     ours.process.kill()
     load.wait()
+    del ours.process.environment[FAILPOINTS]
 
     began_s = time.monotonic()
     ours.process.launch()

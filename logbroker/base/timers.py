@@ -59,6 +59,8 @@ class Timers:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call `callback()` at or soon after `when`, seconds of `Clock.monotonic`; never from within this call."""
+        if self._closed:
+            return Timer({}, callback)
         granule = math.ceil(when / GRANULE_S)
         bucket = self._buckets.get(granule)
         is_new = bucket is None
@@ -113,7 +115,7 @@ class Timers:
             self._armed = None
         while self._granules and not self._buckets[self._granules[0]] and len(self._granules) > 1:
             del self._buckets[heapq.heappop(self._granules)]  # all cancelled: nothing to wake up for
-        if self._loop is None or not self._granules or self._closed:
+        if self._loop is None or not self._granules:
             return
         self._armed_granule = self._granules[0]
         delay_s = self._armed_granule * GRANULE_S - self._monotonic()

@@ -79,8 +79,9 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
     queued_max_request_bytes: Annotated[
         int,
         Long(
-            "Bytes that all requests in flight may hold together, those half received included. Beyond it reading "
-            "pauses on every connection until some are answered. At least socket.request.max.bytes.",
+            "Bytes that all requests in flight may hold together, those half received included, in shares for small, "
+            "ordinary (up to 2 MB) and larger ones. Where no room is left, reading pauses until some are answered, or "
+            "given up as they don't get on. At least socket.request.max.bytes.",
             unit="bytes",
             low=1,
             kafka=-1,
@@ -108,7 +109,8 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: Annotated[
         int,
         Int(
-            "Connections at once, over all listeners; one more is closed as soon as it is accepted. (In TOML write "
+            "Connections at once, over all listeners; one more is closed as soon as it is accepted. Never more than the "
+            "limit of open files allows beside segments: a warning at the start says so. (In TOML write "
             '"max.connections" in quotes where max.connections.per.ip stands in the same file.)',
             low=1,
             dynamic=True,

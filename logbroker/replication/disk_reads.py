@@ -7,17 +7,20 @@ can wait fetches it here and reads again with a reader that knows the range.
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, StorageOfflineError
+from logbroker.storage.executor import Steps
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
+from logbroker.storage.reader import Fetched, FileRange, WouldBlockError, walk_steps
 
-FileRange: TypeAlias = tuple[str, int, int]
-"""(path, size, position)"""
+__all__ = ["Fetched", "FetchedRanges", "FileRange", "fetch_missing", "fetch_ranges"]
 
 FetchedRanges: TypeAlias = dict[FileRange, bytes]
+
+T = TypeVar("T")
 
 
 async def fetch_ranges(log: Log, ranges: list[FileRange]) -> FetchedRanges:
@@ -28,12 +31,34 @@ async def fetch_ranges(log: Log, ranges: list[FileRange]) -> FetchedRanges:
             has just taken the file.
 
     """
+    directory = _directory(log)
+    return await _run(directory, "read", directory.fetch_steps(ranges))
+
+
+async def fetch_missing(log: Log, missing: list[WouldBlockError], fetched: Fetched) -> None:
+    """Bring what reads of one log lacked, walks to their goals included. Raises as `fetch_ranges`."""
+    directory = _directory(log)
+    ranges = [error.key for error in missing if error.walk is None]
+    if ranges:
+        fetched.add(await fetch_ranges(log, ranges))
+    for error in missing:
+        if error.walk is not None:  # on a lane of its own: it may have a whole segment to go
+            walk, found = await _run(directory, "walk", walk_steps(directory.pool, error.walk))
+            fetched.add(found)
+            fetched.add_walk(walk)
+
+
+def _directory(log: Log) -> LogDirectory:
     directory = log.host
     if not isinstance(directory, LogDirectory):
         raise TypeError("memory partitions never wait for a disk")
-    done: asyncio.Future[FetchedRanges] = asyncio.get_running_loop().create_future()
+    return directory
 
-    def arrived(found: FetchedRanges | None, error: BaseException | None) -> None:
+
+async def _run(directory: LogDirectory, lane: str, steps: Steps[T]) -> T:
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def arrived(found: T | None, error: BaseException | None) -> None:
         if found is None and not isinstance(error, FileNotFoundError):
             directory.fail(error or OSError("a read failed"))
         if done.done():
@@ -45,5 +70,5 @@ async def fetch_ranges(log: Log, ranges: list[FileRange]) -> FetchedRanges:
         else:
             done.set_exception(StorageOfflineError(str(error)))
 
-    directory.executor.submit("read", directory.fetch_steps(ranges), arrived)
+    directory.executor.submit(lane, steps, arrived)
     return await done

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from logbroker.base import failpoints
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Point, encode_point
 from logbroker.storage.executor import Steps
@@ -39,6 +40,10 @@ PRESSED_MS = 1000
 """Checkpoints that follow one another so closely mean that writing is all there is time for."""
 READ_MS = 60_000
 """A partition that was read within this time has a reader."""
+
+BEFORE_PUBLISH = failpoints.declare(
+    "checkpoint.before_publish", "everything is durable in the segments, and the ring is kept still"
+)
 
 PartitionKey = tuple[bytes, int]
 RawPoint = tuple[Point, dict[int, ProducerEntry]]
@@ -335,6 +340,8 @@ class Checkpointer:
     def _publish_steps(self, capture: _Capture) -> Steps[None]:
         directory = self._directory
         vfs = directory.vfs
+        if BEFORE_PUBLISH.armed:
+            BEFORE_PUBLISH.hit()
         folders: set[str] = set()
         if not capture.names_synced:
             if not capture.folders_named:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from logbroker.base.ids import kafka_uuid, parse_kafka_uuid
 from logbroker.storage.executor import Steps
-from logbroker.storage.vfs import File, Vfs, read_whole
+from logbroker.storage.vfs import Vfs, read_whole
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
@@ -30,25 +30,25 @@ def make_folders_steps(directory: LogDirectory, folders: Sequence[tuple[str, UUI
     vfs = directory.vfs
     directory.check_mounted()
     many = len(folders) > directory.options.sync_filesystem_files
-    files: dict[str, File] = {}
     for path, topic_id in folders:
         vfs.mkdir(path)
         yield
         file = vfs.open(f"{path}/{PARTITION_METADATA}", create=True)
         file.pwritev([f"version: 0\ntopic_id: {kafka_uuid(topic_id)}\n".encode("ascii")], 0)
-        if many:
-            file.close()
-        else:
-            files[path] = file
         yield
+        if not many:
+            file.datasync()
+            yield
+        file.close()
     if many and vfs.sync_filesystem(directory.path):
         yield
         return True
-    for path, _ in folders:
-        file = files[path] if path in files else vfs.open(f"{path}/{PARTITION_METADATA}")
-        file.datasync()
-        file.close()
-        yield
+    if many:
+        for path, _ in folders:
+            file = vfs.open(f"{path}/{PARTITION_METADATA}")
+            file.datasync()
+            file.close()
+            yield
     return False
 
 

@@ -19,11 +19,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from crc32c import crc32c
-
 from logbroker.base.errors import CorruptionError
 from logbroker.base.types import Buffer
 from logbroker.storage.executor import Executor, Steps
+from logbroker.storage.journal_contents import Contents, Generation, RingEntry, read_contents, write_contents
 from logbroker.storage.journal_format import (
     BATCH,
     ENTRY_SIZE,
@@ -34,7 +33,7 @@ from logbroker.storage.journal_format import (
     encode_commit,
     pack_entry,
 )
-from logbroker.storage.vfs import File, Vfs, read_whole, write_atomically
+from logbroker.storage.vfs import File, Vfs
 
 if TYPE_CHECKING:
     from logbroker.storage.append import JournalItem
@@ -43,13 +42,6 @@ DIRECTORY = "journal"
 FIRST_FILE_BYTES = 1 << 20
 """The file a first start waits for; the others are filled in the background."""
 _FILL_BYTES = 1 << 20
-
-
-class Generation(NamedTuple):
-    """One life of the journal."""
-
-    number: int
-    salt: int
 
 
 class RingFile:
@@ -66,6 +58,11 @@ class RingFile:
         self.last_sequence = last_sequence
         self.keep = keep
         """Set it aside instead of using it again: a damaged partition may be repaired from it."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the journal's folder."""
+        return self.path.rpartition("/")[2]
 
 
 class CommitReport(NamedTuple):
@@ -127,6 +124,8 @@ class Journal:
         self._taken: list[JournalItem] = []
         self._filling = False
         self._failed = False
+        self._contents = Contents([], [])
+        """What `generations` says; the lane `fill` alone changes it once the journal is open."""
 
     # Loop side
 
@@ -168,9 +167,12 @@ class Journal:
         if self._filling or self._failed or self.files_total >= self.files_wanted:
             return
         self._filling = True
-        self.executor.submit("fill", self.fill_steps(self.file_bytes), self._filled)
+        self.executor.submit("fill", self._grow_steps(), self._filled)
 
     def _keep_steps(self, ring_file: RingFile) -> Steps[None]:
+        self._contents.files[:] = [file for file in self._contents.files if file.name != ring_file.name]
+        write_contents(self.vfs, self.path, self._contents)
+        yield
         self.vfs.rename(ring_file.path, ring_file.path + ".kept")
         yield
         self.vfs.sync_dir(self.path)
@@ -360,6 +362,13 @@ class Journal:
             self._free.append(file)
         return None
 
+    def _grow_steps(self) -> Steps[RingFile]:
+        made = yield from self.fill_steps(self.file_bytes)
+        # Before a commit goes there: a file that isn't listed is not missed.
+        self._contents.files.append(RingEntry(made.name, made.size))
+        write_contents(self.vfs, self.path, self._contents)
+        return made
+
     def fill_steps(self, size: int) -> Steps[RingFile]:
         """Make one file of the ring: zeros, synced, its name durable before anybody relies on it.
 
@@ -415,12 +424,16 @@ class Journal:
         yield from self._begin_generation(next_sequence, oldest_generation)
 
     def _begin_generation(self, next_sequence: int, oldest_generation: int) -> Steps[None]:
-        history = read_generations(self.vfs, self.path)
+        history = read_contents(self.vfs, self.path).generations
         number = (history[-1].number if history else 0) + 1
         self.generation = Generation(number, int.from_bytes(self._random_bytes(8), "big"))
         history = [generation for generation in history if generation.number >= oldest_generation]
-        # This also makes the names of ring files durable that a crash overtook before they were.
-        write_generations(self.vfs, self.path, [*history, self.generation])
+        files = [RingEntry(file.name, file.size) for file in (*self._full, *self._free)]
+        # Files that a crash overtook before they were listed have a name now that is sure; then it may be relied on.
+        self.vfs.sync_dir(self.path)
+        yield
+        self._contents = Contents([*history, self.generation], files)
+        write_contents(self.vfs, self.path, self._contents)
         yield
         self._active = self._free.popleft()
         self._position = 0
@@ -438,31 +451,3 @@ class Journal:
     def _new_path(self) -> str:
         numbers = [int(name[:-5]) for name in self.vfs.listdir(self.path) if name.endswith(".ring")]
         return f"{self.path}/{max(numbers, default=-1) + 1:08d}.ring"
-
-
-def read_generations(vfs: Vfs, path: str) -> list[Generation]:
-    """All generations that this ring may hold, oldest first. Raises CorruptionError on an unreadable file."""
-    name = f"{path}/generations"
-    if not vfs.exists(name):
-        return []
-    try:
-        return [_parse_generation(line) for line in read_whole(vfs, name).decode("ascii").splitlines()]
-    except ValueError as error:
-        raise CorruptionError(
-            name, 0, "not a list of generations; the directory can't be recovered"
-        ) from error
-
-
-def write_generations(vfs: Vfs, path: str, generations: list[Generation]) -> None:
-    """Replace the list, durably: a line of number, salt and the CRC-32C of both for each."""
-    lines = [f"{number} {salt}" for number, salt in generations]
-    text = "".join(f"{line} {crc32c(line.encode('ascii'))}\n" for line in lines)
-    write_atomically(vfs, f"{path}/generations", text.encode("ascii"))
-
-
-def _parse_generation(line: str) -> Generation:
-    content, _, crc = line.rpartition(" ")
-    if int(crc) != crc32c(content.encode("ascii")):
-        raise ValueError(line)
-    number, salt = map(int, content.split(" "))
-    return Generation(number, salt)

@@ -69,11 +69,8 @@ class MemoryHost:
         self._reserved[log] = start_offset
         self._asked[log] = start_offset
         self._bytes[log] = 0
-        self._limit_segments(log)
+        self.configure(log, config)
         return log
-
-    def _limit_segments(self, log: Log) -> None:
-        log.segment_bytes_max = max(1, log.config.memory_max_bytes // SEGMENTS_MIN)
 
     def delete_log(self, log: Log) -> None:
         """Forget a partition and everything in it."""
@@ -89,9 +86,9 @@ class MemoryHost:
                 item.on_done(item)
 
     def configure(self, log: Log, config: TopicConfig) -> None:
-        """Follow a changed topic configuration."""
-        log.configure(config)
-        self._limit_segments(log)
+        """Follow a topic's configuration, which may have changed."""
+        log.segment_bytes_max = max(1, config.memory_max_bytes // SEGMENTS_MIN)
+        log.configure(config)  # the active segment, too, has the new bound
 
     def reader(self, fetched: dict[tuple[str, int, int], bytes] | None = None) -> Reader:
         """A reader; memory partitions never touch a file with it."""

@@ -15,7 +15,7 @@ Narrated in passes (all on one lane, before the broker listens; every one may be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -32,7 +32,7 @@ from logbroker.storage.folders import (
     remove_folder_steps,
 )
 from logbroker.storage.journal import DIRECTORY as JOURNAL_DIRECTORY
-from logbroker.storage.journal import Generation, read_generations
+from logbroker.storage.journal_contents import Contents, read_contents
 from logbroker.storage.journal_format import SYNCED, scan_heads
 from logbroker.storage.log import Log
 from logbroker.storage.rebuild import Rebuild
@@ -87,10 +87,10 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
         checkpoint = yield from _format(directory)
     yield
     rings, names = yield from _read_rings(directory)
-    generations = read_generations(vfs, directory.journal.path)
-    check_complete(directory.journal.path, checkpoint, rings, generations)
+    contents = read_contents(vfs, directory.journal.path)
+    check_complete(directory.journal.path, checkpoint, rings, contents)
     try:
-        linked = chain(rings, checkpoint, generations)
+        linked = chain(rings, checkpoint, contents.generations)
     except CorruptionError as error:
         whole = error.path == JOURNAL_DIRECTORY
         raise error.within(directory.path if whole else directory.journal.path) from None
@@ -150,7 +150,7 @@ def check_complete(
     path: str,
     checkpoint: Checkpoint,
     rings: Mapping[str, memoryview],
-    generations: Sequence[Generation],
+    contents: Contents,
 ) -> None:
     """What the checkpoint relies on must be there: without it every commit behind would seem never to have been.
 
@@ -160,15 +160,24 @@ def check_complete(
     if checkpoint.generation and not rings:
         raise CorruptionError(path, 0, f"the journal has no ring file, and it is not new; {remedy}")
     if checkpoint.generation:
-        complete = any(life.number == checkpoint.generation for life in generations)
+        complete = any(life.number == checkpoint.generation for life in contents.generations)
     else:  # the first life lists itself before it writes
-        complete = bool(generations) or not any(any(scan_heads(data)) for data in rings.values())
+        complete = bool(contents.generations) or not any(any(scan_heads(data)) for data in rings.values())
     if not complete:
         raise CorruptionError(
             f"{path}/generations",
             0,
             f"the list lacks the generation that the journal was written in; {remedy}",
         )
+    for file in contents.files:
+        found = len(rings[file.name]) if file.name in rings else None
+        if found is None or found < file.size:
+            what = "is missing" if found is None else f"ends {file.size - found} bytes early"
+            raise CorruptionError(
+                f"{path}/{file.name}",
+                found or 0,
+                f"the ring file {what}, and with it what was committed there; {remedy}",
+            )
 
 
 def _format(directory: LogDirectory) -> Steps[Checkpoint]:

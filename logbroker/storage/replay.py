@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from logbroker.base.errors import CorruptionError
 from logbroker.storage.checkpoint_file import Checkpoint, Point
-from logbroker.storage.journal import Generation
+from logbroker.storage.journal_contents import Generation
 from logbroker.storage.journal_format import (
     BATCH,
     DELETE,

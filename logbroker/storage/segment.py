@@ -35,12 +35,11 @@ from logbroker.storage.index import (
     MapCache,
     SparseIndex,
 )
-from logbroker.storage.reader import Reader, WouldBlockError
+from logbroker.storage.reader import SCAN_BYTES, Reader, Walk, WouldBlockError
 from logbroker.storage.segment_files import INDEX_SUFFIX, LOG_SUFFIX, SUFFIXES, TIME_INDEX_SUFFIX
 
 __all__ = ["MAX_RELATIVE_OFFSET", "Reader", "Segment", "WouldBlockError", "WriteJob"]
 
-_SCAN_BYTES = 16 * 1024
 _LONG_WALK_BYTES = 2 << 20
 """A lookup that walks further than this suspects the index."""
 _MAX_SIZE_BYTES = (1 << 31) - 1
@@ -303,7 +302,7 @@ class Segment:
             return 0
         relative, position = entry
         if position + HEADER_SIZE <= self.written and relative <= offset - self.base_offset:
-            data = reader.read(self.path, min(_SCAN_BYTES, self.written - position), position)
+            data = reader.read(self.path, min(SCAN_BYTES, self.written - position), position)
             if len(data) >= HEADER_SIZE:
                 try:
                     header = parse_header(data)
@@ -320,14 +319,14 @@ class Segment:
 
     def _walk_from(self, position: int, offset: int, reader: Reader) -> tuple[int, BatchHeader] | None:
         end = self.tail[0].position if self.tail else self.written
-        data = b""
-        start = floor = position
-        least = self.base_offset
+        data, floor = b"", position
+        position, least = reader.walked(Walk(self.path, position, self.base_offset, offset, end))
+        start = position
         while position + HEADER_SIZE <= end:
             if position + HEADER_SIZE > start + len(data):
                 if position - floor > _LONG_WALK_BYTES and not self.index_rebuilt:
                     reader.maps.suspects[self] = None
-                data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
+                data = reader.scan(Walk(self.path, position, least, offset, end))
                 start = position
                 if len(data) < HEADER_SIZE:
                     raise CorruptionError(self.path, position, f"the file ends {end - position} bytes early")
@@ -434,7 +433,7 @@ class Segment:
         while position + HEADER_SIZE <= end:
             if position - floor > _LONG_WALK_BYTES and not self.index_rebuilt:
                 reader.maps.suspects[self] = None
-            data = reader.read(self.path, min(_SCAN_BYTES, end - position), position)
+            data = reader.read(self.path, min(SCAN_BYTES, end - position), position)
             at = 0
             while at + HEADER_SIZE <= len(data):
                 header = self._believable(data, at, position + at, end, least)

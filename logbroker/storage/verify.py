@@ -28,6 +28,7 @@ from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_NAME
 from logbroker.storage.directory_identity import LOCK_NAME, read_identity
 from logbroker.storage.executor import run_to_end
 from logbroker.storage.folders import PARTITION_METADATA
+from logbroker.storage.journal_contents import read_contents
 from logbroker.storage.journal_format import FILE_BLOCK, START
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.read_only import ReadOnlyVfs
@@ -212,9 +213,9 @@ class _DirectoryVerifier:
                 if odd:
                     report.note(path, len(rings[name]) - odd, f"{odd} bytes are no whole block")
         try:
-            generations = journal.read_generations(vfs, directory)
-            check_complete(directory, checkpoint, rings, generations)
-            linked = chain(rings, checkpoint, generations)
+            contents = read_contents(vfs, directory)
+            check_complete(directory, checkpoint, rings, contents)
+            linked = chain(rings, checkpoint, contents.generations)
         except CorruptionError as error:
             path, position, what = finding_of(error)
             if "/" not in path:

@@ -19,7 +19,8 @@ from logbroker.storage.deletion import Deletions
 from logbroker.storage.executor import Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.flush_policy import FlushPolicy
-from logbroker.storage.journal import Generation, Journal, read_generations
+from logbroker.storage.journal import Journal
+from logbroker.storage.journal_contents import Generation, read_contents
 from logbroker.storage.journal_format import LOG_START, PAGE_CACHE, TRUNCATE
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
@@ -144,7 +145,7 @@ def same_generation() -> Patch:
     begin = Journal._begin_generation
 
     def wrong(self: Journal, next_sequence: int, oldest_generation: int) -> Steps[None]:
-        history = read_generations(self.vfs, self.path)
+        history = read_contents(self.vfs, self.path).generations
         if not history:
             yield from begin(self, next_sequence, oldest_generation)
             return

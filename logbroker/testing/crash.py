@@ -18,18 +18,22 @@ from logbroker.testing.sim_story import Failure, Story, Tally
 
 POINTS = 100
 """Crash points of a seed, those within crashes not counted."""
+FAULTS = 0.1
+"""Share of the lives behind a crash in which the disk fails."""
 UNTIL = 100_000
 FAILURES_MAX = 20
 """Failures after which there is nothing to be learnt from more."""
 
 
-def explore_seed(seed: int, points: int = POINTS, tally: Tally | None = None) -> list[Failure]:
+def explore_seed(
+    seed: int, points: int = POINTS, tally: Tally | None = None, *, faults: float = FAULTS
+) -> list[Failure]:
     """Record the life of this seed and crash it; every broken promise."""
     story = Story.record(seed)
     if tally is not None:
         story.tally = tally
     story.tally.operations += story.disk.operations
-    return list(story.dig(points, random.Random(seed ^ 0xC0FFEE)))
+    return list(story.dig(points, random.Random(seed ^ 0xC0FFEE), faults=faults))
 
 
 def explore_until(
@@ -38,6 +42,7 @@ def explore_until(
     say: Callable[[str], None],
     *,
     of_a_seed: int = POINTS,
+    faults: float = FAULTS,
     failures_max: int = FAILURES_MAX,
 ) -> tuple[Tally, list[Failure]]:
     """Explore seed after seed until there are so many distinct points, or more than `failures_max` failures."""
@@ -48,13 +53,13 @@ def explore_until(
     for seed in seeds:
         first = seed if first < 0 else first
         last = seed
-        failures += explore_seed(seed, of_a_seed, tally)
+        failures += explore_seed(seed, of_a_seed, tally, faults=faults)
         progress.at(tally.points, f"seed {seed}, {len(failures)} failures")
         if len(failures) > failures_max or tally.points >= points:
             break
     say(
         f"seeds {first} to {last}: {tally.points} distinct points, {len(failures)} failures; {tally.kills} kills, by depth {tally.depth}, "
-        f"{tally.in_recovery} recoveries interrupted, {tally.operations} operations; {progress.seconds:.0f} s, "
+        f"{tally.in_recovery} recoveries interrupted, {tally.failed} disks failed behind a crash, {tally.operations} operations; {progress.seconds:.0f} s, "
         f"{tally.points / progress.seconds:.0f} points/s"
     )
     return tally, failures
@@ -70,6 +75,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1 << 32, help="how many seeds at most")
     parser.add_argument("--until", type=int, default=UNTIL, help="how many points are enough, of all seeds")
     parser.add_argument("--points", type=int, default=POINTS, help="crash points of a seed")
+    parser.add_argument(
+        "--faults", type=float, default=FAULTS, help="share of lives behind a crash in which the disk fails"
+    )
     parser.add_argument("--stop", action="store_true", help="stop at the first seed that fails")
     options = parser.parse_args()
     logging.getLogger("logbroker").setLevel(logging.CRITICAL + 1)
@@ -83,7 +91,7 @@ def main() -> int:
 
     failures_max = 0 if options.stop else FAILURES_MAX
     _, failures = explore_until(
-        options.until, seeds, say, of_a_seed=options.points, failures_max=failures_max
+        options.until, seeds, say, of_a_seed=options.points, faults=options.faults, failures_max=failures_max
     )
     for failure in failures:
         say(str(failure))

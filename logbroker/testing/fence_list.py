@@ -86,13 +86,17 @@ SYNCS = {
         "2",
         "A generation's first commit is durable before its second, which would be taken for damage.",
     ),
+    "journal.Journal._begin_generation:sync_dir": (
+        "4",
+        "A ring file that a crash overtook has its name before the list says that it must be there.",
+    ),
     "journal.Journal._commit_steps:datasync": ("1", "Batches are durable before they are acknowledged."),
     "journal.Journal.fill_steps:sync_dir": ("names", "A ring file has its name before commits rely on it."),
-    "journal.write_generations>vfs.write_atomically:datasync": (
+    "journal_contents.write_contents>vfs.write_atomically:datasync": (
         "2",
         "The list of generations is whole before it has its name.",
     ),
-    "journal.write_generations>vfs.write_atomically:sync_dir": (
+    "journal_contents.write_contents>vfs.write_atomically:sync_dir": (
         "1, names",
         "A generation's salt is durable before commits carry it.",
     ),

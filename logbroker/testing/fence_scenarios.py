@@ -306,6 +306,18 @@ def _sync_everything(stage: _Stage) -> None:
     stage.disk.sync_filesystem("/d0")
 
 
+def ring_file_named_in_the_page_cache(seed: int) -> Scenario:
+    """The process is killed before a new ring file's name is durable; the next start lists the file among those that must be there."""
+    stage = _Stage(seed)
+    stage.start(checkpoint=False)
+    stage.topic(_ROOMY)
+    stage.until_operation("name", ".ring.tmp -> ")
+    stage.story.end(stage.engine)
+    stage.engine = stage.story.engine(stage.rng, stage.clock)
+    stage.engine.open()
+    return stage.end(stage.until_operation("name", "generations.tmp -> "))
+
+
 def flushed_in_a_new_folder(seed: int) -> Scenario:
     """A page-cache topic, which no checkpoint knows yet, becomes durable: the journal says so of segments in a new folder."""
     stage = _Stage(seed, sync_filesystem_files=0)
@@ -325,6 +337,7 @@ SCENARIOS: dict[str, Callable[[int], Scenario]] = {
     "deletion.Deletions._rename_steps:sync_dir": deletion_forgotten,
     "recovery._set_aside:sync_dir": removed_at_start,
     "checkpointer.Checkpointer._publish_steps:sync_dir#2": checkpoint_of_a_new_folder,
+    "journal.Journal._begin_generation:sync_dir": ring_file_named_in_the_page_cache,
     "folders.make_folders_steps:sync_filesystem": flushed_in_a_new_folder,
     "truncation.Truncations._cut_steps:datasync": cut_batches_come_back,
     "log_dir.LogDirectory.remove_segment_steps:sync_dir": cut_segments_come_back,

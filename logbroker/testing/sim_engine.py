@@ -324,6 +324,7 @@ class SimEngine:
 
         def done(code: ErrorCode) -> None:
             if code == ErrorCode.NONE:
+                self.events["delete records"] += 1
                 model.promise_start(offset)
 
         log.delete_records(offset, done)
@@ -333,6 +334,7 @@ class SimEngine:
         host = self.directories[directory]
         for key, log in self.logs():
             if log in starts and not log.truncating:
+                self.events["retention"] += 1
                 self.model_of(key).begin_start_move(starts[log])
         host.apply_retention(self.clock.wall_ms(), lambda log, _: starts.get(log, log.start_offset))
 

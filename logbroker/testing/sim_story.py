@@ -8,6 +8,7 @@ disk (a clean stop, a kill), and crash points in the middle of a recovery are he
 
 from __future__ import annotations
 
+import errno
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,11 +21,14 @@ from logbroker.testing.explore import CrashPoint, explore
 from logbroker.testing.model import Model
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_engine import SimEngine
+from logbroker.testing.sim_faults import Fault
 from logbroker.testing.sim_workload import Workload
 from logbroker.testing.sim_world import World, directory_options
 
 ACTIONS = 90
 """Things that happen in a life."""
+FAILING = ("datasync", "datasync", "datasync", "sync_filesystem", "sync_dir", "pwritev")
+"""Operations of the disk that fail once."""
 
 
 class Failure(NamedTuple):
@@ -53,6 +57,8 @@ class Tally:
     points: int = 0
     in_recovery: int = 0
     kills: int = 0
+    failed: int = 0
+    """Starts after a crash in which, or soon after which, the disk failed."""
     operations: int = 0
     depth: dict[int, int] = field(default_factory=dict)
 
@@ -198,6 +204,7 @@ class Story:
             path = operation.path
             if operation.kind == "new file" and path.endswith(".log"):
                 self.events["segment"] += 1
+                self.events["roll"] += not path.endswith(f"/{0:020d}.log")
             elif operation.kind == "write" and path.endswith(".ring") and operation.size is None:
                 self.events["journal file begun"] += operation.pages[0][0] == 0
             elif operation.label == "flush_policy.write_and_sync_steps:datasync":
@@ -232,9 +239,13 @@ class Story:
         nested: float = 0.1,
         depth: int = 2,
         kills: float = 0.15,
+        faults: float = 0.0,
         start: int = 0,
     ) -> Iterator[Failure]:
-        """Crash at so many points; after a share of `nested` go on, and crash again, `depth` times at most."""
+        """Crash at so many points; after a share of `nested` go on, and crash again, `depth` times at most.
+
+        Of those that go on, a share of `faults` meet a disk that fails once, in the start after the crash or soon after it.
+        """
         for complaint in self.complaints:
             yield Failure(self.seed, self.path, complaint)
         without = self.disk.disabled_fences
@@ -242,14 +253,17 @@ class Story:
             self.tally.points += 1
             self.tally.kills += not point.power_cut
             self.tally.depth[len(self.path)] = self.tally.depth.get(len(self.path), 0) + 1
-            yield from self._crash(point, rng, nested=nested, depth=depth, kills=kills)
+            yield from self._crash(point, rng, nested=nested, depth=depth, kills=kills, faults=faults)
 
     def _crash(
-        self, point: CrashPoint, rng: random.Random, *, nested: float, depth: int, kills: float
+        self, point: CrashPoint, rng: random.Random, *, nested: float, depth: int, kills: float, faults: float
     ) -> Iterator[Failure]:
         deep = depth > 0 and rng.random() < nested
         after = self.after(point, carry=deep)
         engine = after.engine(rng)
+        if deep and faults and rng.random() < faults:
+            yield from after._fail(engine, point, rng, nested, depth, kills, faults)
+            return
         if deep and rng.random() < 0.3:
             yield from after._interrupt(engine, rng, depth, kills)
             return
@@ -274,7 +288,43 @@ class Story:
             nested=nested,
             depth=depth - 1,
             kills=kills,
+            faults=faults,
             start=rng.choice((0, started)),
+        )
+
+    def _fail(
+        self,
+        engine: SimEngine,
+        point: CrashPoint,
+        rng: random.Random,
+        nested: float,
+        depth: int,
+        kills: float,
+        faults: float,
+    ) -> Iterator[Failure]:
+        """The disk fails once while this process recovers or soon after that; the next start has to find everything."""
+        fault = Fault(
+            rng.choice(FAILING), rng.choice((errno.EIO, errno.ENOSPC)), skip=rng.choice((0, 1, 2, 4, 8, 16))
+        )
+        self.disk.faults.append(fault)
+        engine.start()
+        if not engine.errors and not engine.offline:
+            self.adopt(engine, power_cut=point.power_cut)
+            Workload(engine, rng).run(rng.randint(0, 15))
+            engine.settle()
+        failed = bool(engine.errors) or engine.offline
+        successor = self.recover_from_failure(engine, rng) if failed else engine
+        if successor is not None:
+            self.end(successor)
+        self.tally.failed += failed
+        after_names = failed and fault.operation == "sync_dir"  # no process finds that page cache
+        yield from self.dig(
+            rng.randint(4, 20),
+            rng,
+            nested=nested,
+            depth=depth - 1,
+            kills=0.0 if after_names else kills,
+            faults=faults,
         )
 
     def _interrupt(

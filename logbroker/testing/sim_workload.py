@@ -207,6 +207,7 @@ class Workload:
             name = self._rng.choice(names)
             for _ in range(self._rng.choice((1, 1, 2))):
                 self._engine.delete_topic(name)
+                self._engine.events["creation of the same name"] += 1
                 config = topic_config(self._rng, page_cache=self._rng.random() < 0.4)
                 self._engine.create_topic(name, self._rng.randint(1, 3), config)
                 self._engine.step(self._rng.choice((0, 3)))

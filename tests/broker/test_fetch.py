@@ -11,6 +11,7 @@ import pytest
 from support.broker_stage import Stage, batch_of, bytes_of, fetch_request, on_broker, until
 
 from logbroker.base.error_codes import ErrorCode
+from logbroker.broker.handlers import fetch
 from logbroker.metadata.controller import TopicToDelete
 from logbroker.net.client_connection import ClientConnection, ConnectionLostError
 from logbroker.records.batch import Codec, iter_batches
@@ -405,7 +406,7 @@ async def test_the_loop_goes_on_while_a_read_waits(stage: Stage, cold):
     await fill(stage, "t", 2)
     await stage.restart()
     reader = await stage.connect()
-    with stage.hold("read"):
+    with stage.hold("read"), stage.hold("walk"):
         answer = reader.send(ApiKey.FETCH, fetch_request({("t", 0): 0}), version=12)
         assert (await stage.produce("u", batch_of([b"v"]))).error_code == 0
         assert (await stage.produce("t", batch_of([b"v"]))).base_offset == 2
@@ -419,7 +420,7 @@ async def test_who_leaves_while_the_disk_is_read(stage: Stage, cold):
     await fill(stage, "t", 2)
     await stage.restart()
     reader = await stage.connect()
-    with stage.hold("read"):
+    with stage.hold("read"), stage.hold("walk"):
         answer = reader.send(ApiKey.FETCH, fetch_request({("t", 0): 0}), version=12)
         await stage.ask(fetch_request({("nowhere", 0): 0}), 12)  # by now the other one is under way
         reader.close()
@@ -465,7 +466,7 @@ async def test_retention_takes_the_file_while_it_is_read(stage: Stage, cold):
     await fill(stage, "t", 6)
     await stage.restart()
     reader = await stage.connect()
-    with stage.hold("read"):
+    with stage.hold("read"), stage.hold("walk"):
         answer = reader.send(ApiKey.FETCH, fetch_request({("t", 0): 0}), version=12)
         await delete_records(stage, "t", 4)
         path = stage.partition("t").log.path
@@ -512,9 +513,72 @@ async def test_damaged_bytes_are_refused_reported_and_counted(stage: Stage, capl
 
 
 @on_broker()
+async def test_a_cold_disk_and_a_lost_index(stage: Stage, cold, monkeypatch):
+    """The way to the last batch leads past all others: a lane goes it at once, and the first answer has the batch."""
+    await stage.topic("t")
+    await fill(stage, "t", 400, value_bytes=20_000)
+    await stage.restart()
+    log = stage.partition("t").log
+    log.segments[0].index.reset()
+    walks = []
+    fetch_missing = fetch.fetch_missing
+
+    async def counted(log, missing, fetched):
+        walks.append([error.walk is not None for error in missing])
+        await fetch_missing(log, missing, fetched)
+
+    monkeypatch.setattr(fetch, "fetch_missing", counted)
+    data = await stage.fetch("t", 399, max_wait_ms=LONG_MS)
+    assert (data.error_code, base_offsets(data)) == (0, [399])
+    assert walks == [[True], [False]], "the walk, then what its last read left out of the batch"
+
+
+@on_broker()
+async def test_a_cold_disk_and_damage_on_the_way(stage: Stage, cold, monkeypatch):
+    """What isn't a batch ends the walk there, and the answer is an error, not an empty one."""
+    await stage.topic("t")
+    size = await fill(stage, "t", 40, value_bytes=20_000)
+    await stage.restart()
+    log = stage.partition("t").log
+    for position, field in ((30 * size + 8, b"\x7f" * 4), (30 * size + 16, b"\x09"), (30 * size, bytes(8))):
+        path = log.segments[0].path
+        log.segments[0].index.reset()
+        before = log.host.pool.get(path).pread(len(field), position)
+        overwrite(path, position, field)
+        assert (await stage.fetch("t", 39)).error_code == ErrorCode.KAFKA_STORAGE_ERROR
+        overwrite(path, position, before)
+        assert base_offsets(await stage.fetch("t", 39)) == [39]
+    assert stage.broker.replicas.states[0].online
+
+
+@on_broker()
+async def test_a_log_that_grows_while_the_disk_is_read(stage: Stage, cold, monkeypatch):
+    """New batches reach the file in every round; the fetch ends with what is there, and is never empty."""
+    await stage.topic("t")
+    await fill(stage, "t", 10)
+    await stage.restart()
+    rounds = []
+    fetch_missing = fetch.fetch_missing
+
+    async def growing(log, missing, fetched):
+        rounds.append(len(missing))
+        await fill(stage, "t", 1)
+        log.host.checkpointer.start()
+        await until(lambda: log.segments[-1].written == log.segments[-1].size)
+        await fetch_missing(log, missing, fetched)
+
+    monkeypatch.setattr(fetch, "fetch_missing", growing)
+    reader = await stage.connect()
+    request = fetch_request({("t", 0): 0}, max_bytes=1 << 20, partition_max_bytes=1 << 20)
+    (data,) = (await reader.request(ApiKey.FETCH, request, version=12)).responses[0].partitions
+    assert base_offsets(data)[:10] == list(range(10))
+    assert len(rounds) < fetch.DISK_ROUNDS_MAX
+    assert len(rounds) > 3, "the growth was seen"
+
+
+@on_broker()
 async def test_disk_rounds_are_bounded(stage: Stage, cold, monkeypatch):
-    """A file that grows under the reader must not keep it reading for ever."""
-    from logbroker.broker.handlers import fetch
+    """A file that can't be read through must not keep its reader for ever."""
     from logbroker.storage.segment import Reader, WouldBlockError
 
     await stage.topic("t", 2)

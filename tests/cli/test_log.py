@@ -245,7 +245,7 @@ def test_dump_of_the_journal(directory):
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("journal/generations", "1 "),
+        ("journal/generations", "00000000.ring "),
         ("orders-3/leader-epoch-checkpoint", "0"),
         ("orders-3/partition.metadata", "version: 0"),
         ("meta.properties", "version=1"),

@@ -130,6 +130,70 @@ def test_performance_tools_and_verifiers(tool, new_topic):
     assert '"sent":2000,"acked":2000' in verified
 
 
+@pytest.mark.long
+def test_tools_that_look_around(tool, new_topic, new_name, client):
+    topic, group = new_topic("looked-at", partitions=2), new_name("looked-at")
+    client("confluent").call("produce", topic=topic, records=plain(0, 50))
+    assert re.search(r"Produce\(0\): 0 to 13 \[usable: 13\]", tool("BrokerApiVersionsCommand"))
+    consumed = tool(
+        "VerifiableConsumer",
+        *("--topic", topic, "--group-id", group, "--max-messages", "50", "--reset-policy", "earliest"),
+    )
+    assert sum(int(count) for count in re.findall(r'"records_consumed".*?"count":(\d+)', consumed)) == 50
+    assert re.search(rf"{group}\s+Classic\s+consumer", tool("GroupsCommand", "--list"))
+    for time, offset in (("latest", 50), ("earliest-local", 0), ("-2", 0)):
+        found = tool("GetOffsetShell", "--topic-partitions", f"{topic}:0", "--time", time)
+        assert found.strip() == f"{topic}:0:{offset}", time
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("formatter", "told"),
+    [
+        (
+            "OffsetsMessageFormatter",
+            '"topic":"{topic}","partition":0}}}},"value":{{"version":4,"data":{{"offset":9,',
+        ),
+        (
+            "GroupMetadataMessageFormatter",
+            '"group":"{group}"}}}},"value":{{"version":3,"data":{{"protocolType":"consumer"',
+        ),
+    ],
+)
+def test_formatters_of_the_offsets_topic(formatter, told, kafka_tools, server, new_topic, new_name, client):
+    topic, group = new_topic("formatted"), new_name("formatted")
+    confluent = client("confluent")
+    confluent.call("produce", topic=topic, records=plain(0, 9))
+    confluent.call("join", member=group, group=group, topics=[topic])
+    while not confluent.call("poll", member=group, timeout_ms=500)["records"]:
+        pass
+    confluent.call("commit", member=group)
+    confluent.call("leave", member=group)
+    done = kafka_tools.run(
+        "org.apache.kafka.tools.consumer.ConsoleConsumer",
+        *("--bootstrap-server", server, "--topic", "__consumer_offsets", "--from-beginning"),
+        *("--timeout-ms", "4000", "--formatter", f"org.apache.kafka.tools.consumer.{formatter}"),
+    )
+    assert told.format(topic=topic, group=group) in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("arguments", "api"),
+    [
+        (("MetadataQuorumCommand", "describe", "--status"), "DESCRIBE_QUORUM"),
+        (("TransactionsCommand", "list"), "LIST_TRANSACTIONS"),
+        (("AclCommand", "--list"), "DESCRIBE_ACLS"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_what_is_not_offered_is_said_so(arguments, api, kafka_tools, server, own_broker):
+    name, *more = arguments
+    done = kafka_tools.run(name, "--bootstrap-server", server, *more)
+    assert done.returncode == 1
+    assert f"The node does not support {api}" in done.stdout + done.stderr
+
+
 @pytest.mark.kcat
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="needs kcat: sudo apt-get install kcat")
 def test_kcat_at_the_prompt(server, new_name):

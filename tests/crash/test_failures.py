@@ -117,64 +117,55 @@ def test_other_operations_fail_in_many_lives():
     assert wrong == []
 
 
-def lose_pages(lives, points):
-    """The kernel fails to write a segment back by itself: whoever syncs next hears of it."""
+def lives_with(prepare, first_seed, lives, points, *, actions=60):
+    """Lives on a disk that `prepare` has its way with; what went wrong, and how many of them lost a directory."""
     wrong = []
     offline = 0
-    for number in range(lives):
-        seed = FIRST_SEED + 85_000 + number
-
-        def prepare(disk, rng):
-            disk.fail_writeback_of = rng.choice((".log", ".ring", ""))
-            disk.fail_writeback_after = rng.choice((0, 3, 10, 30))
-
-        story = Story.record(seed, actions=60, prepare=prepare)
+    for seed in range(first_seed, first_seed + lives):
+        story = Story.record(seed, actions=actions, prepare=prepare)
         offline += bool(story.failures)
         wrong += [str(failure) for failure in story.dig(points, random.Random(seed), nested=0.05, depth=1)]
     return wrong, offline
 
 
+def lose_pages(disk, rng):
+    """The kernel fails to write a file back by itself: whoever syncs next hears of it."""
+    disk.fail_writeback_of = rng.choice((".log", ".ring", ""))
+    disk.fail_writeback_after = rng.choice((0, 3, 10, 30))
+
+
+def nearly_full(disk, rng):
+    """Writes are cut short and refused."""
+    disk.capacity_bytes = disk.used_bytes() + rng.choice((500, 5000, 30_000, 100_000))
+
+
+def read_only(disk, rng):
+    disk.read_only = True
+
+
 def test_the_kernel_loses_pages():
-    wrong, offline = lose_pages(30, 6)
+    wrong, offline = lives_with(lose_pages, FIRST_SEED + 85_000, 30, 6)
     assert wrong == []
     assert offline > 10
 
 
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_the_kernel_loses_pages_in_many_lives():
-    wrong, _ = lose_pages(1000, 25)
-    assert wrong == []
-
-
 def test_full_disk():
-    """Writes are cut short and refused at every size of the disk; with room again the broker starts and goes on."""
-    wrong = []
-    offline = 0
-    for number in range(12):
-        seed = FIRST_SEED + 90_000 + number
-
-        def prepare(disk, rng):
-            disk.capacity_bytes = disk.used_bytes() + rng.choice((500, 5000, 30_000, 100_000))
-
-        story = Story.record(seed, actions=60, prepare=prepare)
-        offline += bool(story.failures)
-        wrong += [str(failure) for failure in story.dig(6, random.Random(seed), nested=0.05, depth=1)]
+    """At every size of the disk; with room again the broker starts and goes on."""
+    wrong, offline = lives_with(nearly_full, FIRST_SEED + 90_000, 12, 6)
     assert wrong == []
     assert offline > 5
 
 
 def test_read_only_remount():
-    wrong = []
-    offline = 0
-    for number in range(8):
-        seed = FIRST_SEED + 95_000 + number
-
-        def prepare(disk, rng):
-            disk.read_only = True
-
-        story = Story.record(seed, actions=40, prepare=prepare)
-        offline += bool(story.failures)
-        wrong += [str(failure) for failure in story.dig(6, random.Random(seed), nested=0.05, depth=1)]
+    wrong, offline = lives_with(read_only, FIRST_SEED + 95_000, 8, 6, actions=40)
     assert wrong == []
     assert offline == 8
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("prepare", [lose_pages, nearly_full, read_only])
+def test_many_lives_of(prepare):
+    wrong, offline = lives_with(prepare, FIRST_SEED + 200_000, 500, 20)
+    assert wrong == []
+    assert offline > 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import time
 
 import pytest
 from support.broker_stage import Stage, batch_of, bytes_of, fetch_request, on_broker, run_async, until
@@ -130,7 +131,8 @@ async def test_retention(stage: Stage):
     partition = await stage.topic("t")
     await stage.produce("t", batch_of([b"v"]))
     await alter(stage, "t", retention_ms="0")
-    await asyncio.sleep(0.002)
+    written_ms = time.time_ns() // 1_000_000
+    await until(lambda: time.time_ns() // 1_000_000 > written_ms)
     await stage.broker.replicas.upkeep.retain(stage.broker.settings)
     await until(lambda: partition.log_start_offset == 1)
 

@@ -12,7 +12,7 @@ from storage.support import batch
 from logbroker.base.errors import CorruptionError
 from logbroker.records.batch import parse_header, stamp
 from logbroker.storage.checkpoint_file import Checkpoint
-from logbroker.storage.journal import Generation
+from logbroker.storage.journal_contents import Generation
 from logbroker.storage.journal_format import (
     BATCH,
     DELETE,

@@ -16,7 +16,7 @@ PROGRAM = """
     directory, limit, count = sys.argv[1], *map(int, sys.argv[2:4])
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     from storage.support import Engine, batch
-    from logbroker.replication.replica_manager import open_files_share
+    from logbroker.replication.log_dirs import open_files_share
 
     share = open_files_share(1)
     engine = Engine(directory, journal_file_bytes=4 << 20, journal_group_max_bytes=2 << 20, open_files_max=share)

@@ -222,6 +222,45 @@ def test_duplicates(host):
     assert (again.waiter, log.end_offset) == ([again], 1)
 
 
+def test_the_first_eviction_takes_a_part_and_not_everything(host):
+    log = host.log(memory_max_bytes=8000, memory_full_policy="evict")
+    for _ in range(16):
+        host.settle(log, batch(500))
+    assert 8000 - 1500 < log.size_bytes < 8000 + 600
+    assert log.start_offset in (1, 2)
+
+
+def test_a_smaller_bound_makes_smaller_segments(host):
+    log = host.log(memory_max_bytes=1 << 20)
+    host.host.configure(log, TopicConfig(storage_type="memory", memory_max_bytes=8000))
+    for _ in range(6):
+        host.settle(log, batch(500))
+    assert all(segment.size <= 1000 for segment in log.segments)
+    assert len(log.segments) == 6
+
+
+def test_deleting_what_waits_for_its_block_tells_everybody_once(host):
+    log = host.log()
+    waiting = host.append(log)
+    host.turn()
+    host.host.delete_log(log)
+    assert (waiting.waiter, waiting.error) == ([waiting], ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    host.grant()  # the reservation comes too late
+    host.turn()
+    assert waiting.waiter == [waiting]
+    assert log not in host.host._reserved
+
+
+def test_deleting_every_record_frees_the_memory(host):
+    log = host.log(memory_max_bytes=1000, memory_full_policy="reject")
+    host.settle(log, batch(2000))
+    with pytest.raises(BrokerError):
+        host.append(log)
+    log.delete_records(1, lambda _: None)
+    assert (log.start_offset, log.end_offset, log.size_bytes) == (1, 1, 0)
+    host.settle(log, batch(10))
+
+
 def test_no_offset_is_given_twice_whatever_dies(tmp_path):
     """The real metadata store; the broker dies at a random moment, again and again: a copy of its files is what is left."""
 

@@ -9,8 +9,9 @@ from storage.support import SMALL, Engine, batch
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import CorruptionError
-from logbroker.storage.journal import read_generations
+from logbroker.storage.journal_contents import read_contents, write_contents
 from logbroker.storage.journal_format import read_commit, scan_heads
+from logbroker.storage.verify import verify_directory
 
 
 def ring_files(engine):
@@ -107,7 +108,7 @@ def test_each_start_takes_a_new_generation_and_another_salt(tmp_path):
     numbers = [generation.number for generation in seen]
     assert numbers == sorted(set(numbers))
     assert len({generation.salt for generation in seen}) == 5
-    assert read_generations(engine.vfs, f"{engine.path}/journal")[-1] == seen[-1]
+    assert read_contents(engine.vfs, f"{engine.path}/journal").generations[-1] == seen[-1]
 
 
 @pytest.mark.parametrize("content", ["1 x\n", "1\n", "1 2 3\n", "\x00\x01"])
@@ -129,7 +130,10 @@ def test_a_fill_that_a_crash_cut_short_is_begun_anew(tmp_path):
     values = engine.fill(engine.create(), 3)
     engine.kill()
     last = ring_files(engine)[-1]
-    os.rename(last, f"{last}.tmp")  # as if the crash had come before its name
+    os.rename(last, f"{last}.tmp")  # as if the crash had come before its name, and so before it was listed
+    journal = f"{engine.path}/journal"
+    contents = read_contents(engine.vfs, journal)
+    write_contents(engine.vfs, journal, contents._replace(files=contents.files[:-1]))
     os.truncate(f"{last}.tmp", 5000)
     engine.open()
     assert list(engine.values(engine.log()).values()) == values
@@ -150,3 +154,38 @@ def test_a_batch_larger_than_a_ring_file_goes_direct(tmp_path):
         assert engine.directory.stats.direct_bytes > 300_000
         engine.reopen(cleanly=False)
         assert len(engine.values(engine.log())[0]) == 300_000
+
+
+@pytest.mark.parametrize("loss", ["missing", "cut short"])
+def test_a_ring_file_that_was_lost_is_noticed_also_the_last_one(tmp_path, loss):
+    engine = Engine(tmp_path, checkpoint_bytes=1 << 30)
+    engine.open()
+    engine.fill(engine.create(), 3)
+    engine.kill()
+    newest = {
+        path: max((found.sequence for _, found in commits(path) if found), default=-1)
+        for path in ring_files(engine)
+    }
+    last = max(newest, key=newest.get)
+    if loss == "missing":
+        os.rename(last, f"{last}.away")
+    else:
+        os.truncate(last, 4096)
+    with pytest.raises(CorruptionError, match=f"{os.path.basename(last)}.*(is missing|bytes early)"):
+        engine.open()
+    engine.directory.pool.close()
+    assert [problem for problem in verify_directory(engine.path) if last in str(problem)]
+
+
+def test_a_ring_file_that_is_set_aside_is_not_missed(tmp_path):
+    """It leaves the list first; a crash before it gets its other name leaves a file more than is listed."""
+    engine = Engine(tmp_path)
+    engine.open()
+    engine.run()
+    journal = engine.directory.journal
+    ring_file = journal._free[0]
+    steps = journal._keep_steps(ring_file)
+    next(steps)
+    assert os.path.exists(ring_file.path)
+    engine.reopen(cleanly=False)
+    engine.close()

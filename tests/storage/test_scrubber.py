@@ -7,10 +7,11 @@ import logging
 import os
 
 import pytest
-from storage.support import NOW, Engine
+from storage.support import NOW, Engine, batch, sealed
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
+from logbroker.records.batch import iter_batches
 from logbroker.storage.scrubber import CHUNK_BYTES, RATE_MIN_BYTES, Scrubber
 from logbroker.storage.vfs import OsVfs
 
@@ -405,3 +406,67 @@ def test_nothing_is_done_for_a_directory_that_is_offline(tmp_path):
     engine.second()
     assert engine.stats.scrubbed_bytes == 0
     assert engine.clock.wall_ms() > NOW
+
+
+def test_two_segments_that_do_not_join(tmp_path, errors):
+    with Scrubbed(tmp_path) as engine:
+        log = engine.create(internal_segment_bytes=4000)
+        engine.fill(log, 60)
+        engine.checkpoint()
+        second = log.segments[1]
+        with open(
+            log.segments[0].path, "r+b"
+        ) as file:  # the last batch of the first takes an offset more than it has
+            whole = file.read()
+            *_, (position, header) = iter_batches(whole)
+            longer = sealed(whole[position:], last_offset_delta=header.last_offset_delta + 1)
+            file.seek(position)
+            file.write(longer)
+        engine.whole_pass()
+        (finding,) = errors()
+        end = second.base_offset + 1
+        assert (
+            finding["reason"] == f"the segment ends at offset {end}, the next begins at {second.base_offset}"
+        )
+        assert engine.stats.scrub_findings == 1
+
+
+def test_gaps_that_compaction_may_have_left_are_no_findings(tmp_path, errors):
+    with Scrubbed(tmp_path) as engine:
+        log = engine.create(internal_segment_bytes=4000, cleanup_policy=frozenset({"compact"}))
+        for _ in range(60):
+            engine.append(log, batch(100, 100))
+        engine.checkpoint()
+        with open(log.segments[0].path, "r+b") as file:
+            whole = file.read()
+            for position, header in iter_batches(whole):
+                file.seek(position)
+                file.write(sealed(whole[position : position + header.size_bytes], last_offset_delta=0))
+        engine.whole_pass()
+        assert errors() == []
+
+
+def test_nothing_is_read_before_it_is_synced(tmp_path):
+    """A page-cache topic's sealed segment is in its file and not on the disk yet."""
+    with Scrubbed(tmp_path) as engine:
+        log = engine.create(internal_segment_bytes=4000, flush_messages=1_000_000)
+        engine.fill(log, 60)
+        sealed_segments = [segment for segment in log.segments if segment.sealed]
+        assert all(segment.size == segment.written > segment.synced for segment in sealed_segments)
+        engine.whole_pass()
+        assert engine.stats.scrubbed_segments == 0
+
+
+def test_the_end_of_a_pass_is_kept_over_a_restart(tmp_path):
+    engine = Scrubbed(tmp_path)
+    engine.open()
+    engine.fill(engine.create(internal_segment_bytes=4000), 60)
+    engine.checkpoint()
+    engine.whole_pass()
+    ended_ms = engine.stats.scrub_last_pass_ms
+    engine.reopen(cleanly=False)
+    for _ in range(3):
+        engine.second()
+    assert engine.stats.scrub_last_pass_ms == ended_ms
+    assert engine.stats.scrubbed_segments == 0
+    engine.close()

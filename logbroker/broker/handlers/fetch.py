@@ -22,7 +22,7 @@ from logbroker.base.errors import BrokerError
 from logbroker.base.types import Buffer
 from logbroker.broker.context import RequestContext
 from logbroker.broker.fetch_sessions import TOPIC_ID_FROM, FetchSession, PartitionKey, Wanted
-from logbroker.replication.disk_reads import FetchedRanges, FileRange, fetch_ranges
+from logbroker.replication.disk_reads import Fetched, fetch_missing
 from logbroker.replication.partition import Partition
 from logbroker.storage.log import Log
 from logbroker.storage.segment import WouldBlockError
@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 
 READ_COMMITTED: Final = 1
 STORAGE_ERROR_FROM: Final = 6
-DISK_ROUNDS_MAX: Final = 16
-"""How often a fetch goes to the disk before it answers with what it has: under appends the ranges to be read may grow."""
+DISK_ROUNDS_MAX: Final = 64
+"""How often a fetch goes to the disk before it answers with what it has."""
+DISK_ROUNDS_WHOLE: Final = 8
+"""After so many rounds each one asks for half as much: under appends what is to be read may grow, and never be there whole."""
 
 
 class _Mark(NamedTuple):
@@ -77,6 +79,7 @@ class _Fetch:
         "_by_id",
         "_context",
         "_cut",
+        "_disk_rounds",
         "_failed",
         "_fetched",
         "_follower",
@@ -107,14 +110,15 @@ class _Fetch:
         self._max_wait_ms = request.max_wait_ms
         self._max_bytes = min(request.max_bytes, broker.settings.fetch_max_bytes)
         self._min_bytes = min(request.min_bytes, self._max_bytes)
-        self._fetched: FetchedRanges = {}
+        self._fetched = Fetched()
+        self._disk_rounds: dict[Log, int] = {}
         self._parts: dict[PartitionKey, PartitionData] = {}
         self._marks: list[_Mark] = []
         self._size_bytes = 0
         self._failed = False
         self._cut = False
         self._waiter: Completion[FetchResponse] = Completion()
-        self.missing: list[tuple[Log, FileRange]] = []
+        self.missing: list[tuple[Log, WouldBlockError]] = []
 
     @property
     def satisfied(self) -> bool:
@@ -160,12 +164,13 @@ class _Fetch:
             try:
                 parts = partition.read(
                     wanted.offset,
-                    max(min(wanted.max_bytes, left), 0),
+                    max(min(wanted.max_bytes, left), 0)
+                    >> max(self._disk_rounds.get(log, 0) - DISK_ROUNDS_WHOLE, 0),
                     log.host.reader(self._fetched),
                     min_one=not self._size_bytes,
                 )
             except WouldBlockError as error:
-                self.missing.append((log, error.key))
+                self.missing.append((log, error))
             size = sum(map(len, parts))
             self._size_bytes += size
             if wanted.offset < log.durable_segment or (
@@ -189,15 +194,16 @@ class _Fetch:
 
     async def finish_from_disk(self) -> FetchResponse:
         """Fetch the missing ranges, and read again, until nothing is missing."""
-        rounds = 0
-        while self.missing and rounds < DISK_ROUNDS_MAX:
-            rounds += 1
-            by_log: dict[Log, list[FileRange]] = {}
-            for log, key in self.missing:
-                by_log.setdefault(log, []).append(key)
-            for log, keys in by_log.items():
+        for _ in range(DISK_ROUNDS_MAX):
+            if not self.missing:
+                break
+            by_log: dict[Log, list[WouldBlockError]] = {}
+            for log, error in self.missing:
+                by_log.setdefault(log, []).append(error)
+            for log, missing in by_log.items():
+                self._disk_rounds[log] = self._disk_rounds.get(log, 0) + 1
                 try:
-                    self._fetched.update(await fetch_ranges(log, keys))
+                    await fetch_missing(log, missing, self._fetched)
                 except BrokerError:
                     continue  # reading again says it, partition by partition
             self.read()
