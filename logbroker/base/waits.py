@@ -31,7 +31,7 @@ class Wait(Generic[Key]):
         self,
         waits: Waits[Key],
         keys: tuple[Key, ...],
-        attempt: Callable[[], bool],
+        attempt: Callable[[Key], bool],
         expire: Callable[[], None],
     ) -> None:
         self._waits = waits
@@ -65,14 +65,18 @@ class Waits(Generic[Key]):
         return len(self._all)
 
     def park(
-        self, keys: Iterable[Key], timeout_ms: float, attempt: Callable[[], bool], expire: Callable[[], None]
+        self,
+        keys: Iterable[Key],
+        timeout_ms: float,
+        attempt: Callable[[Key], bool],
+        expire: Callable[[], None],
     ) -> Wait[Key] | None:
         """Wait until `attempt` succeeds or the time is up.
 
         Args:
             keys: What to be woken by; hashable, and better few than many.
             timeout_ms: How long to wait at most.
-            attempt: Called after each wake; True ends the wait. Not called by `park` itself.
+            attempt: Called after each wake, with the key that was woken; True ends the wait. Not called by `park` itself.
             expire: Called once, if the time is up first (or `attempt` raised).
 
         Returns:
@@ -96,7 +100,7 @@ class Waits(Generic[Key]):
             if wait.done:
                 continue  # ended by what an earlier one did
             try:
-                satisfied = wait._attempt()
+                satisfied = wait._attempt(key)
             except Exception as error:
                 _log.error("a parked request failed to look again", error=error)
                 self._expire(wait)

@@ -27,6 +27,7 @@ from logbroker.client.cluster import Cluster
 from logbroker.client.errors import RefusedError, error_code_of
 from logbroker.client.fetched import ConsumerRecord, FetchedRecords
 from logbroker.client.offsets import list_offsets
+from logbroker.client.staleness import StaleTopics
 from logbroker.client.types import IsolationLevel, OffsetSpec, Topic, TopicPartition
 from logbroker.wire.api import ApiKey
 from logbroker.wire.messages.fetch import (
@@ -136,8 +137,7 @@ class Fetcher:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._busy_nodes: set[int] = set()
-        self._stale_topics: set[str] = set()
-        self._refreshing = False
+        self._stale_topics = StaleTopics(cluster, self._start, self._check_topics, self.pump)
         self._tasks: set[asyncio.Task[None]] = set()
         self._buffered_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -435,24 +435,11 @@ class Fetcher:
         self._refresh(reader.partition.topic)
 
     def _refresh(self, topic: str) -> None:
-        self._stale_topics.add(topic)
-        if not self._refreshing and not self._closed:
-            self._refreshing = True
-            self._start(self._refresh_stale())
+        if not self._closed:
+            self._stale_topics.add(topic)
 
-    async def _refresh_stale(self) -> None:
-        try:
-            while self._stale_topics:
-                topics, self._stale_topics = self._stale_topics, set()
-                await self._cluster.refresh(topics)
-                await asyncio.gather(*(self._check_topic(topic) for topic in topics))
-                await self._cluster.backoff(0)
-        except ClientError as error:
-            _log.debug("metadata: %s", error)
-            await self._cluster.backoff(1)
-        finally:
-            self._refreshing = False
-        self.pump()
+    async def _check_topics(self, topics: set[str]) -> None:
+        await asyncio.gather(*(self._check_topic(topic) for topic in topics))
 
     async def _check_topic(self, topic: str) -> None:
         """A topic that is gone is an error of its partitions, not something to wait for."""

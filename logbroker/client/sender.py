@@ -27,6 +27,7 @@ from logbroker.client.cluster import Cluster
 from logbroker.client.delivery import UNKNOWN_OFFSET, ProducerBatch
 from logbroker.client.errors import ClosedError, DeliveryTimeoutError, RefusedError, error_code_of
 from logbroker.client.partition_queue import Identity, PartitionQueue, Verdict
+from logbroker.client.staleness import StaleTopics
 from logbroker.net.client_connection import ClientConnection
 from logbroker.records.batch import HEADER_SIZE, parse_header
 from logbroker.records.builder import write_header
@@ -82,8 +83,7 @@ class Sender:
         self._in_flight: defaultdict[int, int] = defaultdict(int)
         self._sent_over: dict[PartitionQueue, ClientConnection] = {}
         self._busy_nodes: set[int] = set()
-        self._stale_topics: set[str] = set()
-        self._refreshing = False
+        self._stale_topics = StaleTopics(cluster, self._start, self._refreshed, self.wake)
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -177,7 +177,7 @@ class Sender:
     def _connection_for(self, queue: PartitionQueue, leader: int) -> ClientConnection | None:
         """Return the connection a queue may send over now; None if it has to wait, and see to it that it won't for ever."""
         if leader < 0:
-            self._refresh(queue.topic)
+            self._stale_topics.add(queue.topic)
             return None
         if leader in self._busy_nodes or self._in_flight[leader] >= self._options.max_in_flight:
             return None
@@ -314,7 +314,7 @@ class Sender:
             _log.debug("%s-%d: sent again after %s (%s)", queue.topic, queue.index, code.name, message)
             if code != ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER:
                 queue.retry_at = now + self._cluster.backoff_seconds(queue.failures - 1)
-                self._refresh(queue.topic)
+                self._stale_topics.add(queue.topic)
             self.wake(queue)
         elif code.retriable:
             self._fail(
@@ -357,7 +357,7 @@ class Sender:
         except ClientError as error:
             _log.debug("broker %d: %s", leader, error)
             await self._cluster.backoff(0)
-            self._refresh(topic)
+            self._stale_topics.add(topic)
         finally:
             self._busy_nodes.discard(leader)
             self.wake()
@@ -368,24 +368,7 @@ class Sender:
         self._busy_nodes.discard(leader)
         self.wake()
 
-    def _refresh(self, topic: str) -> None:
-        self._stale_topics.add(topic)
-        if not self._refreshing:
-            self._refreshing = True
-            self._start(self._refresh_stale())
-
-    async def _refresh_stale(self) -> None:
-        try:
-            while self._stale_topics:
-                topics, self._stale_topics = self._stale_topics, set()
-                await self._cluster.refresh(topics)
-                self.wake()
-                await self._cluster.backoff(0)
-        except ClientError as error:
-            _log.debug("metadata: %s", error)
-            await self._cluster.backoff(1)
-        finally:
-            self._refreshing = False
+    async def _refreshed(self, _: set[str]) -> None:
         self.wake()
 
     async def _renew_identity(self, queue: PartitionQueue) -> None:

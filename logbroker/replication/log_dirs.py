@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -103,6 +103,19 @@ def identify(vfs: Vfs, state: LogDirState, image: ClusterImage, known: Mapping[s
         state.lock = DirectoryLock(state.path)
         state.is_new = identity.directory_id not in image.directories
     state.directory_id = identity.directory_id
+
+
+def refuse_copies(states: Iterable[LogDirState]) -> None:
+    """Raises ConfigError: of two directories with one id, one is a copy, and nobody can tell which lacks what."""
+    paths: dict[UUID, str] = {}
+    for state in states:
+        if state.lock is not None and state.directory_id is not None:
+            other = paths.setdefault(state.directory_id, state.path)
+            if other != state.path:
+                raise ConfigError(
+                    f"{other} and {state.path} are the same log directory (directory.id in meta.properties), one a copy "
+                    "of the other; leave the copy out of log.dirs"
+                )
 
 
 def describe(state: LogDirState) -> LogDirInfo:

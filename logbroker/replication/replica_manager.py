@@ -26,7 +26,14 @@ from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
-from logbroker.replication.log_dirs import LogDirInfo, LogDirState, describe, identify, options_of
+from logbroker.replication.log_dirs import (
+    LogDirInfo,
+    LogDirState,
+    describe,
+    identify,
+    options_of,
+    refuse_copies,
+)
 from logbroker.replication.partition import Partition
 from logbroker.replication.upkeep import Upkeep
 from logbroker.storage.executor import ThreadExecutor
@@ -103,6 +110,7 @@ class ReplicaManager:
                 self._offline(state, str(error))
             if state.is_new and state.directory_id is not None:
                 fresh.append((state.directory_id, state.path))
+        refuse_copies(self.states)
         return fresh
 
     def _offline(self, state: LogDirState, reason: str) -> None:

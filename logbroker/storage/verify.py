@@ -208,7 +208,11 @@ class _DirectoryVerifier:
             if name.endswith(".kept"):
                 report.note(path, 0, "kept for the repair of a damaged partition")
             elif name.endswith(".ring"):
-                rings[name] = _map(vfs, path)
+                try:
+                    rings[name] = memoryview(read_whole(vfs, path))
+                except OSError as error:
+                    report.problem(path, 0, f"the file can't be read: {error.strerror or error}")
+                    return {}
                 odd = len(rings[name]) % FILE_BLOCK
                 if odd:
                     report.note(path, len(rings[name]) - odd, f"{odd} bytes are no whole block")
@@ -328,12 +332,3 @@ class _DirectoryVerifier:
             self._report.segments += 1
             self._report.batches += walk.batches
             self._report.problems += walk.findings
-
-
-def _map(vfs: Vfs, path: str) -> memoryview:
-    """A whole file, mapped: it isn't read before somebody looks."""
-    file = vfs.open(path)
-    try:
-        return memoryview(file.map_readonly(file.size()))
-    finally:
-        file.close()

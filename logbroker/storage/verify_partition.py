@@ -236,7 +236,13 @@ class PartitionVerifier:
             on_batch=on_batch,
         )
         _, error = run_to_end(walk.steps())
-        if error is not None:
+        if isinstance(
+            error, OSError
+        ):  # one bad sector is a finding like any other, and no reason to look no further
+            left = claim.size_bytes - walk.position
+            what = f"{left} bytes from here on can't be read: {error.strerror or error}"
+            walk.findings.append(Finding(path, walk.position, walk.next_offset, what))
+        elif error is not None:
             raise error
         report.batches += walk.batches
         report.bytes_checked += walk.bytes_checked

@@ -13,10 +13,12 @@ class Request:
     def __init__(self):
         self.ready = False
         self.attempts = 0
+        self.woken_by = []
         self.expired = 0
 
-    def attempt(self):
+    def attempt(self, key):
         self.attempts += 1
+        self.woken_by.append(key)
         return self.ready
 
     def expire(self):
@@ -54,6 +56,7 @@ def test_woken_by_any_key_until_satisfied(waits):
     waits.wake("a")
     waits.turn(1000)
     assert (request.attempts, request.expired, len(waits)) == (3, 0, 0)
+    assert set(request.woken_by) == {"a", "b"}
     assert not waits._by_key
 
 
@@ -86,7 +89,7 @@ def test_no_more_than_the_bound(waits):
 def test_an_attempt_may_park_and_cancel_others(waits):
     first, second = Request(), park(waits, ["x"])
 
-    def attempt():
+    def attempt(key):
         second.wait.cancel()
         waits.park(["a"], 500, second.attempt, second.expire)
         return True
@@ -100,7 +103,7 @@ def test_an_attempt_may_park_and_cancel_others(waits):
 
 def test_one_that_fails_is_ended_and_harms_no_other(waits, caplog):
     broken, fine = Request(), Request()
-    waits.park(["a"], 500, lambda: 1 / 0, broken.expire)
+    waits.park(["a"], 500, lambda _: 1 / 0, broken.expire)
     waits.park(["a"], 500, fine.attempt, fine.expire)
     waits.wake("a")
     assert (broken.expired, fine.attempts, len(waits)) == (1, 1, 1)

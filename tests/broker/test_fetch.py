@@ -374,6 +374,29 @@ async def test_reads_are_not_repeated_for_every_small_append(stage: Stage, monke
     assert len(reads) == 1
 
 
+@on_broker()
+async def test_a_wake_looks_at_the_partition_that_woke_it(stage: Stage, monkeypatch):
+    """A consumer of a thousand partitions must not have all of them looked at for every append to one."""
+    from logbroker.storage.log import Log
+
+    await stage.topic("t", 50)
+    connection = await stage.connect()
+    size = len(batch_of([bytes(1000)]))
+    offsets = {("t", index): 0 for index in range(50)}
+    request = fetch_request(offsets, max_wait_ms=LONG_MS, min_bytes=4 * size)
+    answer = await parked(stage, connection, request)
+    looks = []
+    refusal = Log.refusal.fget
+    monkeypatch.setattr(Log, "refusal", property(lambda log: looks.append(log.index) or refusal(log)))
+    for index in (3, 4, 4):
+        await fill(stage, "t", 1, index=index)
+    assert looks == [3, 4, 4]
+    await fill(stage, "t", 1, index=5)
+    response = await asyncio.wait_for(answer, 5)
+    found = {p.partition_index: base_offsets(p) for p in response.responses[0].partitions if p.records}
+    assert found == {3: [0], 4: [0, 1], 5: [0]}
+
+
 # ---- reads that wait for the disk
 
 

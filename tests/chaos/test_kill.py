@@ -60,7 +60,7 @@ def kill_again_and_again(make_broker, kills, seed, say):
         verified += verify_files(broker, where)
         shutil.rmtree(broker.data_dir)
     say(
-        f"seed {seed}: {done} kills under load, {records} records read back, {acked} of them acknowledged, none lost; "
+        f"seed {seed}: {done} kills under load, {acked} records acknowledged and none lost, {records} read back; "
         f"log verify clean {verified} times; {progress.seconds:.0f} s"
     )
 

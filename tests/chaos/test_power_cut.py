@@ -65,7 +65,7 @@ def cut_again_and_again(tmp_path, cuts, seed, say):
             finally:
                 broker.end()
     say(
-        f"seed {seed}: {done} power cuts under load, {records} records read back, {acked} of them acknowledged, none lost; "
+        f"seed {seed}: {done} power cuts under load, {acked} records acknowledged and none lost, {records} read back; "
         f"log verify clean after each; {progress.seconds:.0f} s"
     )
 

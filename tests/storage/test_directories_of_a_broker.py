@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 
+import msgspec
 import pytest
 from storage.support import NOW, batch
 
@@ -184,6 +185,29 @@ def test_a_directory_in_use_is_refused(broker):
     with pytest.raises(ConfigError, match="in use by another broker"):
         run(broker.start())
     lock.release()
+
+
+def test_a_copy_of_a_directory_is_refused_beside_it(broker):
+    shutil.rmtree(broker.paths[1])
+    shutil.copytree(broker.paths[0], broker.paths[1])
+    with pytest.raises(ConfigError, match=r"a and .*b are the same log directory .* leave the copy out"):
+        run(broker.start())
+
+
+def test_a_directory_that_moved_is_found_by_its_id(broker):
+    moved = f"{broker.paths[0]}-moved"
+    os.rename(broker.paths[0], moved)
+    broker.paths[0] = moved
+    broker.settings = msgspec.structs.replace(broker.settings, log_dirs=tuple(broker.paths))
+
+    async def life():
+        async with broker:
+            assert [await broker.append(index) for index in range(PARTITIONS)] == [
+                ErrorCode.NONE
+            ] * PARTITIONS
+            assert set(broker.homes()) == set(broker.paths)
+
+    run(life())
 
 
 def test_another_brokers_directory_is_refused(broker, tmp_path):

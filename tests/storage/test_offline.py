@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 
 import pytest
@@ -152,6 +153,34 @@ def test_a_failed_sync_is_not_tried_again_and_nothing_after_it_is_acknowledged(t
     assert log.durable_end == 3
 
 
+def test_a_folder_whose_name_failed_to_sync_is_not_made_again(tmp_path):
+    """The first who needs a partition's folder may be the snapshot that a roll leaves for Kafka's tools."""
+    vfs = Failing()
+    engine = Engine(tmp_path, vfs=vfs, journal_file_bytes=1 << 20)
+    engine.open()
+    log = engine.create(internal_segment_bytes=1000)
+    vfs.fails = ("datasync", "partition.metadata", errno.EIO)
+    for number in range(12):
+        engine.append(log, batch(100, producer_id=1, producer_epoch=0, base_sequence=number))
+    engine.run()
+    assert engine.offline == [engine.directory]
+    assert [path for operation, path in vfs.calls if operation == "datasync" and "metadata" in path] == [
+        f"{log.path}/partition.metadata"
+    ]
+
+
+def test_a_snapshot_that_cannot_be_written_harms_nobody(tmp_path):
+    vfs = Failing()
+    with Engine(tmp_path, vfs=vfs, journal_file_bytes=1 << 20) as engine:
+        log = engine.create(internal_segment_bytes=1000)
+        vfs.fails = ("pwritev", ".snapshot", errno.ENOSPC)
+        for number in range(12):
+            engine.append(log, batch(100, producer_id=1, producer_epoch=0, base_sequence=number))
+        engine.run()
+        assert engine.offline == []
+        assert log.durable_end == 12
+
+
 def test_another_directory_goes_on(tmp_path):
     vfs = Failing()
     for name in "ab":
@@ -278,3 +307,36 @@ def test_who_waits_for_a_disk_that_hangs_is_told_when_another_error_takes_the_di
     assert {item.error for item in items} == {ErrorCode.KAFKA_STORAGE_ERROR}
     engine.run()  # and the lane comes back after all: nobody is told twice
     assert [item.waiter for item in items] == [[item] for item in items]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which Linux has")
+def test_an_error_of_the_system_names_its_file():
+    file = OsFile("/dev/full", os.open("/dev/full", os.O_RDWR))
+    for call in (lambda: file.pwritev([b"x"], 0), file.datasync):
+        with pytest.raises(OSError, match="/dev/full") as caught:
+            call()
+        assert caught.value.errno
+    file.close()
+
+
+def test_a_failing_disk_is_one_line_with_the_remedy_and_a_fault_of_ours_has_its_trace(tmp_path, caplog):
+    for name in ("disk", "ours"):
+        vfs = Failing()
+        (tmp_path / name).mkdir()
+        engine = Engine(tmp_path / name, vfs=vfs)
+        engine.open()
+        engine.fill(engine.create(), 1)
+        if name == "disk":
+            vfs.fails = ("datasync", ".ring", errno.EIO)
+            engine.append(engine.log())
+            engine.run()
+        else:
+            engine.directory.fail(ZeroDivisionError("a fault"))
+    disk, ours = (
+        record for record in caplog.records if record.getMessage() == "a log directory went offline"
+    )
+    assert disk.exc_info is None
+    assert f"[Errno {errno.EIO}]" in disk.fields["reason"]
+    assert str(tmp_path / "disk") in disk.fields["reason"]
+    assert "restart" in disk.fields["remedy"]
+    assert ours.exc_info[0] is ZeroDivisionError

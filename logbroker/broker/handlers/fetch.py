@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
@@ -44,14 +44,16 @@ DISK_ROUNDS_WHOLE: Final = 8
 """After so many rounds each one asks for half as much: under appends what is to be read may grow, and never be there whole."""
 
 
-class _Mark(NamedTuple):
-    """How far a partition's visible end was when it was read, and how many bytes came of it."""
+class _Mark:
+    """How far a partition's visible end was when it was read, how many bytes came of it, and how many would now."""
 
-    log: Log
-    segment_base: int
-    position: int
-    size_bytes: int
-    max_bytes: int
+    __slots__ = ("available_bytes", "max_bytes", "position", "segment_base", "size_bytes")
+
+    def __init__(self, log: Log, size_bytes: int, max_bytes: int) -> None:
+        self.segment_base = log.durable_segment
+        self.position = log.durable_position
+        self.size_bytes = self.available_bytes = size_bytes
+        self.max_bytes = max_bytes
 
 
 def handle(
@@ -75,6 +77,7 @@ class _Fetch:
     """One request on its way."""
 
     __slots__ = (
+        "_available_bytes",
         "_broker",
         "_by_id",
         "_context",
@@ -113,7 +116,8 @@ class _Fetch:
         self._fetched = Fetched()
         self._disk_rounds: dict[Log, int] = {}
         self._parts: dict[PartitionKey, PartitionData] = {}
-        self._marks: list[_Mark] = []
+        self._marks: dict[Log, _Mark] = {}
+        self._available_bytes = 0
         self._size_bytes = 0
         self._failed = False
         self._cut = False
@@ -134,7 +138,7 @@ class _Fetch:
     def read(self) -> None:
         """Read every partition, within the byte limits; what isn't in the page cache ends up in `missing`."""
         self._parts = parts = {}
-        self._marks = []
+        self._marks = {}
         self.missing = []
         self._size_bytes = 0
         self._failed = False
@@ -145,6 +149,7 @@ class _Fetch:
             except BrokerError as error:
                 parts[key] = _failure(key.partition, self._code(error))
                 self._failed = True
+        self._available_bytes = self._size_bytes
 
     def _find(self, key: PartitionKey) -> Partition:
         if self._follower:
@@ -177,7 +182,7 @@ class _Fetch:
                 not size and left < wanted.max_bytes and wanted.offset < high_watermark
             ):
                 self._cut = True
-        self._marks.append(_Mark(log, log.durable_segment, log.durable_position, size, wanted.max_bytes))
+        self._marks[log] = _Mark(log, size, wanted.max_bytes)
         return PartitionData(
             partition_index=partition.index,
             high_watermark=high_watermark,
@@ -214,7 +219,7 @@ class _Fetch:
     def park(self) -> Completion[FetchResponse]:
         """Wait for more; the answer comes by `max_wait_ms` at the latest."""
         waits = self._broker.fetch_waits
-        logs = [mark.log for mark in self._marks]
+        logs = list(self._marks)
         wait = waits.park(logs, self._max_wait_ms, self._look_again, self._answer)
         if wait is None:
             self._waiter.set(self.response())
@@ -224,8 +229,8 @@ class _Fetch:
         self._context.on_abandoned = wait.cancel
         return self._waiter
 
-    def _look_again(self) -> bool:
-        if not self._may_be_satisfied():
+    def _look_again(self, log: Log) -> bool:
+        if not self._may_be_satisfied(log):
             return False
         self.read()
         if not self.missing and not self.satisfied:
@@ -233,14 +238,19 @@ class _Fetch:
         self._send()
         return True
 
-    def _may_be_satisfied(self) -> bool:
-        """Whether it is worth to read again; reading for every small append what waits already would cost its square."""
-        available = 0
-        for log, segment, position, size, max_bytes in self._marks:
-            if log.refusal is not None or log.durable_segment != segment:
-                return True
-            available += max(size, min(size + log.durable_position - position, max_bytes))
-        return available >= self._min_bytes
+    def _may_be_satisfied(self, log: Log) -> bool:
+        """Whether it is worth to read again, now that something happened to `log`.
+
+        Reading for every small append what waits already would cost its square, and so would a look at every partition.
+        """
+        mark = self._marks.get(log)
+        if mark is None or log.refusal is not None or log.durable_segment != mark.segment_base:
+            return True
+        size = mark.size_bytes
+        available = max(size, min(size + log.durable_position - mark.position, mark.max_bytes))
+        self._available_bytes += available - mark.available_bytes
+        mark.available_bytes = available
+        return self._available_bytes >= self._min_bytes
 
     def _answer(self) -> None:
         self.read()
