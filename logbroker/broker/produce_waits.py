@@ -7,20 +7,13 @@ walked, the answered ones leave, and the late ones are told REQUEST_TIMED_OUT. L
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from logbroker.base.clock import Clock
-from logbroker.net.reply import Reply
+from logbroker.broker.context import RequestContext
 
 SWEEP_S: Final = 0.25
-
-
-class TimesOut(Protocol):
-    """What answers a late request."""
-
-    def time_out(self) -> None:
-        """Answer REQUEST_TIMED_OUT for whatever isn't durable yet."""
-        ...
 
 
 class ProduceWaits:
@@ -30,15 +23,15 @@ class ProduceWaits:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: list[tuple[Reply, TimesOut, float]] = []
+        self._waiting: list[tuple[RequestContext, float, Callable[[RequestContext], None]]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, reply: Reply, waiter: TimesOut, timeout_ms: int) -> None:
-        """Remember a request; `reply.started` is when its time began."""
-        self._waiting.append((reply, waiter, reply.started + timeout_ms / 1000))
+    def add(self, context: RequestContext, timeout_ms: int, late: Callable[[RequestContext], None]) -> None:
+        """Remember a request, whose time began when it came; `late(context)` is to tell it that its time is over."""
+        self._waiting.append((context, context.started + timeout_ms / 1000, late))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep_again)
 
@@ -59,7 +52,7 @@ class ProduceWaits:
         """Forget the answered, answer the late."""
         now = self._clock.monotonic()
         left = [entry for entry in self._waiting if entry[0].payload is None]
-        self._waiting = [entry for entry in left if entry[2] > now]
-        for _, waiter, deadline in left:
+        self._waiting = [entry for entry in left if entry[1] > now]
+        for context, deadline, late in left:
             if deadline <= now:
-                waiter.time_out()
+                late(context)

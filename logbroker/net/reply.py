@@ -69,9 +69,13 @@ class Reply:
         if self.payload is not None:
             return
         self.payload = payload
-        self.reply_bytes = sum(map(len, payload)) if type(payload) is list else len(payload)
+        self.reply_bytes = len(payload) if type(payload) is bytes else _size(payload)
         self.connection.answered(self)
 
     def send_nothing(self) -> None:
         """The request has no reply (a produce with acks=0): the slot vanishes when its turn comes."""
         self.send_frame(b"")
+
+
+def _size(payload: Payload) -> int:
+    return sum(map(len, payload)) if type(payload) is list else len(payload)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from logbroker.base import logs
 from logbroker.base.types import Buffer
-from logbroker.net.limits import JOIN_BYTES, LINGER_S
+from logbroker.net.limits import JOIN_BYTES, LINGER_S, SMALL_FRAME_BYTES
 from logbroker.net.receiving import ENDING, HELD, IN_FLIGHT, OUTGOING, READY, ReceivingConnection
 from logbroker.net.reply import Reply
 
@@ -126,14 +126,22 @@ class ServerConnection(ReceivingConnection):
         """Give a request its place in the order of replies."""
         self._slots.append(reply)
         self.unanswered += 1
-        self.server.budget.charge(reply.request_bytes)
-        if self.unanswered >= self.server.limits.in_flight_max:
+        server = self.server
+        if reply.request_bytes <= SMALL_FRAME_BYTES:
+            server.budget.small.used_bytes += reply.request_bytes  # `charge`, without the call
+        else:
+            server.budget.charge(reply.request_bytes)
+        if self.unanswered >= server.limits.in_flight_max:
             self._block(IN_FLIGHT)
 
     def answered(self, reply: Reply) -> None:
         """`reply` has its payload (called by it)."""
         server = self.server
-        server.budget.give_back(reply.request_bytes)
+        budget = server.budget
+        if reply.request_bytes <= SMALL_FRAME_BYTES and not budget.waiting:
+            budget.small.used_bytes -= reply.request_bytes  # `give_back`, without the call
+        else:
+            budget.give_back(reply.request_bytes)
         self.unanswered -= 1
         if not self.unanswered:
             self.serial = False

@@ -150,12 +150,19 @@ class Partition:
             if not self._plain:
                 batch, header = self._rework(batch, header)
             else:
-                check_timestamps(
-                    header,
-                    log.host.clock.wall_ms(),
-                    config.message_timestamp_before_max_ms,
-                    config.message_timestamp_after_max_ms,
-                )
+                now_ms = log.host.clock.wall_ms()
+                if (
+                    not 0 <= header.base_timestamp <= header.max_timestamp
+                    or header.base_timestamp < now_ms - config.message_timestamp_before_max_ms
+                    or header.max_timestamp > now_ms + config.message_timestamp_after_max_ms
+                ):
+                    # The usual case is decided above; this one knows the others, and what to say.
+                    check_timestamps(
+                        header,
+                        now_ms,
+                        config.message_timestamp_before_max_ms,
+                        config.message_timestamp_after_max_ms,
+                    )
         if type(batch) is not bytearray and (type(batch) is not memoryview or batch.readonly):
             batch = bytearray(batch)
         return log.append(batch, header, self.leader_epoch, on_done, waiter)

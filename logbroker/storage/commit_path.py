@@ -61,7 +61,9 @@ class CommitPath:
     def enqueue(self, item: JournalItem) -> None:
         """Queue an append or a control entry; everything queued in this tick goes over together."""
         self._queued.append(item)
-        self._schedule()
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._hand_over)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -84,6 +86,7 @@ class CommitPath:
         threshold = self._direct_sync_bytes
         journaled: list[JournalItem] = []
         direct: dict[Log, list[JournalItem]] = {}
+        size_bytes = 0
         for item in items:
             log = item.log
             if log.held is not None:
@@ -103,6 +106,7 @@ class CommitPath:
                     group.append(item)
             else:
                 journaled.append(item)
+                size_bytes += item.size
         for item in items:
             log = item.log
             log.queued_bytes -= item.size
@@ -110,7 +114,7 @@ class CommitPath:
                 directory.mark_dirty(log)
         if journaled:
             directory.journal.submit(journaled)
-            directory.note_appended(journaled)
+            directory.note_appended(size_bytes)
         for log, group in direct.items():
             self._start_direct(log, group)
 
@@ -235,7 +239,8 @@ class CommitPath:
             log = item.log
             if kind == BATCH:
                 log.made_durable(item.next_offset, item.segment_base, item.position + item.size)
-                touched[log] = None
+                if log.on_advance is not None:
+                    touched[log] = None
                 if item.on_done is not None:
                     item.on_done(item)
             elif kind == SYNCED:

@@ -72,6 +72,7 @@ class Log:
         "segments",
         "start_offset",
         "topic",
+        "topic_bytes",
         "topic_id",
         "topic_id_bytes",
         "truncating",
@@ -96,6 +97,7 @@ class Log:
         self.host = host
         self.path = path
         self.topic = topic
+        self.topic_bytes = topic.encode()
         self.index = index
         self.name = f"{topic}-{index}"
         self.topic_id = topic_id

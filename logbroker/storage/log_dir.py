@@ -25,7 +25,6 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError, StorageOfflineError
 from logbroker.config.topic import TopicConfig
 from logbroker.storage import snapshot_file
-from logbroker.storage.append import JournalItem
 from logbroker.storage.checkpointer import Checkpointer
 from logbroker.storage.commit_path import CommitPath
 from logbroker.storage.deletion import Deletions
@@ -36,7 +35,6 @@ from logbroker.storage.folders import make_folders_steps
 from logbroker.storage.index import MapCache
 from logbroker.storage.index_rebuild import IndexRebuilder
 from logbroker.storage.journal import CommitReport, Journal
-from logbroker.storage.journal_format import BATCH
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.producer_state import ProducerEntry
@@ -326,9 +324,8 @@ class LogDirectory:
             log.dirty = True
             self.checkpointer.dirty[log] = None
 
-    def note_appended(self, items: list[JournalItem]) -> None:
+    def note_appended(self, size_bytes: int) -> None:
         """Bytes on their way to the journal."""
-        size_bytes = sum([item.size for item in items if item.kind == BATCH])
         self._takes(size_bytes)
         self.checkpointer.appended(size_bytes, in_tail=True)
 

@@ -7,6 +7,7 @@ import os
 import pytest
 from storage.support import NOW, Engine, batch
 
+from logbroker.storage.segment import INDEX_WRITE_ENTRIES
 from logbroker.storage.verify import verify_directory
 from logbroker.storage.vfs import OsFile, OsVfs
 
@@ -38,6 +39,7 @@ def test_a_kill_between_the_files_and_the_checkpoint(tmp_path, steps, known):
     assert verify_directory(engine.path) == []
 
 
+@pytest.mark.usefixtures("indexes_written_at_once")
 @pytest.mark.parametrize("goes_on", [False, True])
 @pytest.mark.parametrize("whole", [False, True])
 def test_what_a_power_cut_took_of_files_that_are_never_synced(tmp_path, whole, goes_on):
@@ -98,3 +100,25 @@ def test_the_indexes_of_a_segment_that_was_durable_before_it_was_sealed_are_sync
     engine.checkpoint()
     assert "00000000000000000000.index" not in synced
     engine.close()
+
+
+def test_a_few_entries_of_an_active_segment_wait_in_memory(tmp_path):
+    """Until there are many, the segment is sealed, or the broker stops; a kill costs lookups a longer walk and nothing else."""
+    engine = Engine(tmp_path / "log")
+    engine.open()
+    log = engine.create(segment_bytes=20_000, **OPTIONS)
+    appended(engine, log, 10)
+    engine.checkpoint()
+    path = log.segments[-1].index_path
+    assert not os.path.exists(path)
+    engine.reopen(cleanly=False)
+    log = engine.log()
+    for offset in range(10):
+        assert log.read(offset, 1, engine.directory.reader())
+    assert verify_directory(engine.path) == []
+    appended(engine, log, INDEX_WRITE_ENTRIES)
+    engine.checkpoint()
+    assert os.path.getsize(path) >= 8 * INDEX_WRITE_ENTRIES
+    appended(engine, log, 3)
+    engine.close()
+    assert verify_directory(engine.path) == []

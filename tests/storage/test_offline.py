@@ -89,6 +89,7 @@ def storage_error(call):
     return str(caught.value)
 
 
+@pytest.mark.usefixtures("indexes_written_at_once")
 @pytest.mark.parametrize(
     "fault", FAULTS, ids=lambda fault: f"{fault[0]} {fault[1]} {errno.errorcode[fault[2]]}"
 )

@@ -151,6 +151,7 @@ def test_index_entries_behind_the_last_batch(stopped):
     assert "point past the last batch" in what
 
 
+@pytest.mark.usefixtures("indexes_written_at_once")
 def test_after_a_kill_only_the_indexes_of_sealed_segments_are_vouched_for(tmp_path):
     engine = engine_with(tmp_path / "d")
     engine.checkpoint()

@@ -40,43 +40,38 @@ ZSTD_FROM: Final = 7
 _ATTRIBUTES_LOW_BYTE: Final = 22
 
 
-class _Single:
-    """A request of one batch, the usual case: its answer is one `struct` pack."""
-
-    __slots__ = ("context", "index", "topic")
-
-    def __init__(self, context: RequestContext, topic: bytes, index: int) -> None:
-        self.context = context
-        self.topic = topic
-        self.index = index
-
-    def time_out(self) -> None:
-        self._send(ErrorCode.REQUEST_TIMED_OUT, -1, -1, -1)
-
-    def _send(self, error: int, base_offset: int, append_time_ms: int, start_offset: int) -> None:
-        context = self.context
-        if context.payload is None:
-            context.send_frame(
-                single_produce_reply(
-                    context.route.version,
-                    context.correlation_id,
-                    self.topic,
-                    self.index,
-                    error,
-                    base_offset,
-                    append_time_ms,
-                    start_offset,
-                )
-            )
-
-
 def _single_done(item: JournalItem) -> None:
-    waiter: _Single = item.waiter
-    log = item.log
-    if item.error:
-        waiter._send(item.error, -1, -1, -1)
-    else:
-        waiter._send(0, item.base_offset, _append_time(item), log.start_offset)
+    """Answer a request of one batch, the usual case: by one `struct` pack."""
+    context: RequestContext = item.waiter
+    if context.payload is None:
+        log = item.log
+        if item.error:
+            _send_single(context, log.topic_bytes, log.topic_id_bytes, log.index, item.error)
+            return
+        version = context.route.version
+        context.send_frame(
+            single_produce_reply(
+                version,
+                context.correlation_id,
+                log.topic_id_bytes if version >= TOPIC_ID_FROM else log.topic_bytes,
+                log.index,
+                0,
+                item.base_offset,
+                _append_time(item),
+                log.start_offset,
+            )
+        )
+
+
+def _single_late(context: RequestContext) -> None:
+    log = context.request.log
+    _send_single(context, log.topic_bytes, log.topic_id_bytes, log.index, ErrorCode.REQUEST_TIMED_OUT)
+
+
+def _send_single(context: RequestContext, topic: bytes, topic_id: bytes, index: int, error: int) -> None:
+    version = context.route.version
+    name = topic_id if version >= TOPIC_ID_FROM else topic
+    context.send_frame(single_produce_reply(version, context.correlation_id, name, index, error, -1, -1, -1))
 
 
 class _Several:
@@ -154,17 +149,17 @@ def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, pos
             and not records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK
         ):
             route.handled += 1
-            waiter = _Single(context, topic, index)
             try:
                 if acks < 0:
                     partition.require_isr()
                 partition.append_as_leader(
-                    records, on_done=_single_done, waiter=waiter, allow_zstd=version >= ZSTD_FROM
+                    records, on_done=_single_done, waiter=context, allow_zstd=version >= ZSTD_FROM
                 )
             except BrokerError as error:
                 _answer_refused(context, partition, index, error)
             else:
-                broker.produce_waits.add(context, waiter, timeout_ms)
+                context.request = partition
+                broker.produce_waits.add(context, timeout_ms, _single_late)
             return
     request: ProduceRequest = route.decode(frame, position)
     route.handled += 1
@@ -224,7 +219,7 @@ def _append_several(broker: Broker, context: RequestContext, request: ProduceReq
         return
     waiter.one_less()
     if not context.answered:
-        broker.produce_waits.add(context, waiter, request.timeout_ms)
+        broker.produce_waits.add(context, request.timeout_ms, lambda _: waiter.time_out())
 
 
 def _partition(
