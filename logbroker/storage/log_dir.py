@@ -265,13 +265,17 @@ class LogDirectory:
             )
 
     def _snapshot_steps(self, log: Log, offset: int, producers: dict[int, ProducerEntry]) -> Steps[None]:
-        yield from self.create_folder_steps(log)
+        if self.broken is not None:
+            return
+        yield from self.guarded(self.create_folder_steps(log))
         path = f"{log.path}/{snapshot_file.file_name(offset)}"
         write_unsynced(self.vfs, path, snapshot_file.encode(producers))
         yield
 
     def _snapshot_done(self, log: Log, error: BaseException | None) -> None:
-        if error is not None and not log.deleted:  # nothing of ours depends on it
+        if error is not None and error is self.broken:
+            self.fail(error)  # the folder, on which everything depends
+        elif error is not None and not log.deleted:  # nothing of ours depends on the snapshot
             _log.warning("a producer snapshot can't be written", partition=log.name, reason=str(error))
 
     def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
