@@ -29,6 +29,7 @@ from logbroker.storage.append import JournalItem
 from logbroker.storage.checkpointer import Checkpointer
 from logbroker.storage.commit_path import CommitPath
 from logbroker.storage.deletion import Deletions
+from logbroker.storage.descriptors import patient
 from logbroker.storage.executor import Executor, Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.flush_policy import FlushPolicy
@@ -75,7 +76,9 @@ class LogDirectory:
         call_soon: Callable[[Callable[[], None]], object],
         on_offline: Callable[[LogDirectory], None] = lambda _: None,
     ) -> None:
-        self.vfs = vfs
+        wait_s = options.descriptor_wait_s
+        self.pool = FilePool(vfs, options.open_files_max, on_sync_failed=self._sync_failed, wait_s=wait_s)
+        self.vfs = patient(vfs, self.pool.give_back, wait_s)
         self.executor = executor
         self.path = path
         self.clock = clock
@@ -89,7 +92,6 @@ class LogDirectory:
         """Whether checkpoints may forget what recovery found: see `open`."""
         self.stats = StorageStats()
         self.logs: dict[tuple[bytes, int], Log] = {}
-        self.pool = FilePool(vfs, options.open_files_max, on_sync_failed=self._sync_failed)
         self.maps = MapCache(self.pool, options.open_files_max)
         self._on_offline = on_offline
         self._on_closed: Callable[[], None] | None = None
@@ -105,7 +107,7 @@ class LogDirectory:
         self.truncations = Truncations(self)
         self.trimming = Trimming(self)
         self.journal = Journal(
-            vfs,
+            self.vfs,
             executor,
             path,
             files=options.journal_files,
