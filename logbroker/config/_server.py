@@ -87,6 +87,17 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
             kafka=-1,
         ),
     ] = 134_217_728
+    socket_send_buffer_bytes: Annotated[
+        int,
+        Int(
+            "What the kernel may buffer of one connection's replies; -1 lets it decide. Much more than this leaves the "
+            "processor's cache and halves what a consumer that catches up gets; for one that is far away it may still "
+            "be right (bandwidth times round trip). Linux grants no more than net.core.wmem_max.",
+            unit="bytes",
+            low=-1,
+            kafka=102_400,
+        ),
+    ] = 204_800
     socket_send_buffer_max_bytes: Annotated[
         int,
         Int(

@@ -52,6 +52,9 @@ class ServerLimits:
         in_flight_max: Unanswered requests of one connection (`max.in.flight.requests`).
         outgoing_max_bytes: Replies of one connection that the peer hasn't taken yet; beyond it no more of its
             requests are read (`socket.send.buffer.max.bytes`). One reply may go over it.
+        send_buffer_bytes: What the kernel may buffer of one connection's replies (`socket.send.buffer.bytes`); -1 leaves
+            it to the kernel, which lets it grow to megabytes: a large reply then goes out to memory and back for the
+            peer, instead of through the processor's cache. Linux grants twice as much, for its own bookkeeping.
         stuck_reader_timeout_ms: How long a peer may take nothing of what waits for it.
         idle_max_ms: How long a connection may be silent with nothing in flight (`connections.max.idle.ms`).
         stalled_frame_timeout_ms: While others wait for request memory, how long a connection may hold some of it with
@@ -65,6 +68,7 @@ class ServerLimits:
     queued_max_bytes: int | None = 134_217_728
     in_flight_max: int = 1000
     outgoing_max_bytes: int = 16_777_216
+    send_buffer_bytes: int = 204_800
     stuck_reader_timeout_ms: int = 600_000
     idle_max_ms: int = 600_000
     stalled_frame_timeout_ms: int = 10_000

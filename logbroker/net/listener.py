@@ -10,18 +10,9 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from typing import Final
 
 from logbroker.base.errors import ConfigError
 from logbroker.net.port_owner import describe_owner
-
-SEND_BUFFER_BYTES: Final = 204_800
-"""What the kernel may buffer of one connection's replies (Linux doubles it, for its own bookkeeping).
-
-Left to itself it lets that grow to megabytes: a large reply is then copied out to memory and fetched back for the peer, where a
-buffer of this size stays in the processor's cache. Replies of 4 MB over loopback leave about twice as fast. Kafka's default is half
-of it; Linux grants no more than this unless net.core.wmem_max is raised.
-"""
 
 
 class Listener:
@@ -41,7 +32,14 @@ class Listener:
 
     @classmethod
     async def open(
-        cls, protocol: Callable[[], asyncio.BaseProtocol], name: str, host: str, port: int, *, backlog: int
+        cls,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        name: str,
+        host: str,
+        port: int,
+        *,
+        backlog: int,
+        send_buffer_bytes: int = -1,
     ) -> Listener:
         """Listen on every address that `host` stands for ("": every interface), all with the same port.
 
@@ -51,6 +49,7 @@ class Listener:
             host: A name or address.
             port: 0 to have the system choose one.
             backlog: Connections that may wait in the kernel to be accepted.
+            send_buffer_bytes: What the kernel may buffer of a connection's replies; -1 leaves it to the system.
 
         Raises:
             ConfigError: the address can't be resolved or bound.
@@ -69,7 +68,13 @@ class Listener:
             for family, _, _, _, address in dict.fromkeys(infos):
                 bound_port = sockets[0].getsockname()[1] if sockets else port
                 listening = _bind(
-                    family, str(address[0]), bound_port, address[2:], backlog=backlog, optional=bool(sockets)
+                    family,
+                    str(address[0]),
+                    bound_port,
+                    address[2:],
+                    backlog=backlog,
+                    send_buffer_bytes=send_buffer_bytes,
+                    optional=bool(sockets),
                 )
                 if listening is not None:
                     sockets.append(listening)
@@ -93,7 +98,14 @@ _REMEDY = "choose another address with --listen HOST:PORT (setting: listeners)"
 
 
 def _bind(
-    family: int, host: str, port: int, rest: tuple[object, ...], *, backlog: int, optional: bool
+    family: int,
+    host: str,
+    port: int,
+    rest: tuple[object, ...],
+    *,
+    backlog: int,
+    send_buffer_bytes: int,
+    optional: bool,
 ) -> socket.socket | None:
     """Bind one address; None if the machine lacks its family and another address is bound already."""
     listening: socket.socket | None = None
@@ -102,7 +114,8 @@ def _bind(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit it: a peer that vanished without a word is noticed in the end.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if send_buffer_bytes >= 0:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port, *rest))

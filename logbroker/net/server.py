@@ -79,7 +79,12 @@ class Server:
             ConfigError: the address can't be used; says why and what to do.
         """
         listener = await Listener.open(
-            lambda: ServerConnection(self, name), name, host, port, backlog=backlog
+            lambda: ServerConnection(self, name),
+            name,
+            host,
+            port,
+            backlog=backlog,
+            send_buffer_bytes=self.limits.send_buffer_bytes,
         )
         self.listeners.append(listener)
         return listener

@@ -29,6 +29,8 @@ from logbroker.storage.vfs import Vfs
 UNKNOWN_BYTES: Final = -1
 """Size of a volume that can't be told, as Kafka says it."""
 
+DESCRIPTOR_WAIT_S: Final = 10.0
+"""How long work on a log directory waits for a file descriptor when none is left."""
 OPEN_FILES_LEAST: Final = 16
 OPEN_FILES_MOST: Final = 1 << 20
 
@@ -147,6 +149,7 @@ def options_of(settings: Settings) -> LogDirectoryOptions:
         checkpoint_interval_ms=settings.log_checkpoint_interval_ms,
         checkpoint_bytes=4 * settings.log_journal_files * settings.log_journal_file_bytes,
         disk_reserve_bytes=settings.log_disk_reserve_bytes,
+        descriptor_wait_s=DESCRIPTOR_WAIT_S,
         open_files_max=min(settings.log_open_files, open_files_share(len(settings.log_dirs))),
     )
 

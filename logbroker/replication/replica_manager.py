@@ -36,6 +36,7 @@ from logbroker.replication.log_dirs import (
 )
 from logbroker.replication.partition import Partition
 from logbroker.replication.upkeep import Upkeep
+from logbroker.storage.descriptors import REMEDY, is_missing
 from logbroker.storage.executor import ThreadExecutor
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
@@ -103,6 +104,8 @@ class ReplicaManager:
             try:
                 identify(self._vfs, state, image, known)
             except OSError as error:
+                if is_missing(error):
+                    raise ConfigError(f"{state.path}: {REMEDY}") from error
                 self._offline(state, f"{state.path}: {error.strerror or error}")
             except ConfigError:
                 raise
@@ -162,6 +165,8 @@ class ReplicaManager:
         state.directory.open(known, opened, hold_checkpoint=True)
         report, error = await done
         state.report = report
+        if is_missing(error):  # the disk is well: better no start than one without its partitions
+            raise ConfigError(f"{state.path}: {REMEDY}") from error
         if error is not None:
             self._offline(state, str(error))
         else:

@@ -11,14 +11,13 @@ pinned files alone are too many, the oldest of them are synced and let go.
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from logbroker.storage.descriptors import NO_DESCRIPTOR, waiting
 from logbroker.storage.vfs import File, Vfs
 
-NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 _OPEN_MIN = 16
 
 
@@ -30,7 +29,11 @@ class FilePool:
         vfs: Vfs,
         max_open: int = 4096,
         on_sync_failed: Callable[[OSError], None] = lambda _: None,
+        *,
+        wait_s: float = 0.0,
     ) -> None:
+        self._wait_s = wait_s
+        """How long a lane waits for a descriptor when there is none to give back."""
         self._on_sync_failed = on_sync_failed
         self._failure: OSError | None = None
         self.vfs = vfs
@@ -50,6 +53,9 @@ class FilePool:
         Raises FileNotFoundError where it is missing and `create` isn't set; OSError as open does, and for ever once the pool
         had to sync a file and that failed (`on_sync_failed` was told, in whichever thread it happened).
         """
+        return waiting(lambda: self._get(path, create=create, pin=pin), path, lambda: False, self._wait_s)
+
+    def _get(self, path: str, *, create: bool, pin: bool) -> File:
         with self._lock:
             if self._failure is not None:
                 raise self._failure

@@ -20,7 +20,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from logbroker.base.types import Buffer
-from logbroker.storage.file_pool import NO_DESCRIPTOR, FilePool
+from logbroker.storage.descriptors import NO_DESCRIPTOR
+from logbroker.storage.file_pool import FilePool
 from logbroker.storage.vfs import File
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from logbroker.storage import snapshot_file
 from logbroker.storage.checkpointer import Checkpointer
 from logbroker.storage.commit_path import CommitPath
 from logbroker.storage.deletion import Deletions
+from logbroker.storage.descriptors import patient
 from logbroker.storage.executor import Executor, Steps
 from logbroker.storage.file_pool import FilePool
 from logbroker.storage.flush_policy import FlushPolicy
@@ -73,7 +74,9 @@ class LogDirectory:
         call_soon: Callable[[Callable[[], None]], object],
         on_offline: Callable[[LogDirectory], None] = lambda _: None,
     ) -> None:
-        self.vfs = vfs
+        wait_s = options.descriptor_wait_s
+        self.pool = FilePool(vfs, options.open_files_max, on_sync_failed=self._sync_failed, wait_s=wait_s)
+        self.vfs = patient(vfs, self.pool.give_back, wait_s)
         self.executor = executor
         self.path = path
         self.clock = clock
@@ -87,7 +90,6 @@ class LogDirectory:
         """Whether checkpoints may forget what recovery found: see `open`."""
         self.stats = StorageStats()
         self.logs: dict[tuple[bytes, int], Log] = {}
-        self.pool = FilePool(vfs, options.open_files_max, on_sync_failed=self._sync_failed)
         self.maps = MapCache(self.pool, options.open_files_max)
         self._on_offline = on_offline
         self._on_closed: Callable[[], None] | None = None
@@ -103,7 +105,7 @@ class LogDirectory:
         self.truncations = Truncations(self)
         self.trimming = Trimming(self)
         self.journal = Journal(
-            vfs,
+            self.vfs,
             executor,
             path,
             files=options.journal_files,
@@ -263,13 +265,17 @@ class LogDirectory:
             )
 
     def _snapshot_steps(self, log: Log, offset: int, producers: dict[int, ProducerEntry]) -> Steps[None]:
-        yield from self.create_folder_steps(log)
+        if self.broken is not None:
+            return
+        yield from self.guarded(self.create_folder_steps(log))
         path = f"{log.path}/{snapshot_file.file_name(offset)}"
         write_unsynced(self.vfs, path, snapshot_file.encode(producers))
         yield
 
     def _snapshot_done(self, log: Log, error: BaseException | None) -> None:
-        if error is not None and not log.deleted:  # nothing of ours depends on it
+        if error is not None and error is self.broken:
+            self.fail(error)  # the folder, on which everything depends
+        elif error is not None and not log.deleted:  # nothing of ours depends on the snapshot
             _log.warning("a producer snapshot can't be written", partition=log.name, reason=str(error))
 
     def advance_start(self, log: Log, offset: int, on_done: Callable[[ErrorCode], None]) -> None:

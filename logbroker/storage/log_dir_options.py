@@ -22,5 +22,7 @@ class LogDirectoryOptions:
     """A checkpoint of more files than this syncs the file system at once."""
     disk_reserve_bytes: int = 0
     open_files_max: int = 4096
+    descriptor_wait_s: float = 10.0
+    """How long work waits for a file descriptor when none is left."""
     parallel_direct: bool = True
     random_bytes: Callable[[int], bytes] = os.urandom

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 
 _HELPERS = frozenset({"logbroker.storage.vfs", "contextlib"})
-_OURSELVES = frozenset({"logbroker.testing.sim_disk", "logbroker.testing.sim_file"})
+_OURSELVES = frozenset(
+    {"logbroker.testing.sim_disk", "logbroker.testing.sim_file", "logbroker.storage.descriptors"}
+)
 _labels: dict[tuple[CodeType, int, str], str] = {}
 
 

@@ -74,7 +74,7 @@ def check_labels(labels, seeds, points):
 def test_each_sync_fails_once():
     labels = sync_labels()
     assert len(labels) > 15
-    struck, wrong = check_labels(labels, range(2), 6)
+    struck, wrong = check_labels(labels, range(3), 6)
     assert wrong == []
     assert sum(hits > 0 for hits in struck.values()) > len(labels) * 0.6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import pty
@@ -69,6 +70,27 @@ def test_it_shows_records_and_leaves_at_ctrl_c(tmp_path):
         for client in ("kcat", "logbroker consume", "confluent_kafka"):
             assert client in shown
         assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("started_by", ["a shell", "a make that is killed"])
+def test_a_terminal_that_goes_away_takes_the_broker_along(tmp_path, started_by):
+    arguments = command(tmp_path / "data", *free_ports(2))
+    if started_by != "a shell":
+        arguments = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *arguments]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(arguments[0], arguments)
+    output = b""
+    while b"stop: Ctrl-C" not in output:
+        output += os.read(terminal, 65536)
+    if started_by != "a shell":
+        os.kill(pid, signal.SIGKILL)
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    with open(tmp_path / "data" / ".lock") as lock:
+        fcntl.flock(
+            lock, fcntl.LOCK_EX
+        )  # the broker holds it as long as it lives; the test's time limit ends this
 
 
 def test_a_port_that_is_taken_is_said_to_be(tmp_path):

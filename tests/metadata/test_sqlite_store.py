@@ -231,7 +231,7 @@ def test_a_topic_that_contradicts_the_settings_keeps_the_broker_from_starting(di
 
 def test_a_second_broker_is_kept_out(directory):
     store = opened(directory)
-    with pytest.raises(ConfigError, match="in use by another process.* --data-dir"):
+    with pytest.raises(ConfigError, match=r"in use by another process.* --data-dir"):
         opened(directory)
     store.release()
     opened(directory).release()

@@ -13,7 +13,6 @@ import uvloop
 from logbroker.base.clock import SystemClock
 from logbroker.base.errors import ConfigError
 from logbroker.net.limits import ServerLimits
-from logbroker.net.listener import SEND_BUFFER_BYTES
 from logbroker.net.port_owner import describe_owner
 from logbroker.net.server import Server
 
@@ -45,8 +44,10 @@ def test_port_0_is_chosen_by_the_system_and_reported():
     run(scenario)
 
 
-def test_connections_get_a_send_buffer_that_does_not_grow():
+@pytest.mark.parametrize("send_buffer_bytes", [100_000, 204_800])
+def test_connections_get_the_send_buffer_of_the_limits(send_buffer_bytes):
     async def scenario(server):
+        server.limits = ServerLimits(send_buffer_bytes=send_buffer_bytes)
         listener = await server.listen("A", "127.0.0.1", 0)
         _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         for _ in range(100):
@@ -54,7 +55,7 @@ def test_connections_get_a_send_buffer_that_does_not_grow():
         (connection,) = server.connections
         accepted = connection.transport.get_extra_info("socket")
         granted_bytes = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        assert granted_bytes in (SEND_BUFFER_BYTES, 2 * SEND_BUFFER_BYTES)
+        assert granted_bytes in (send_buffer_bytes, 2 * send_buffer_bytes)
         writer.close()
 
     run(scenario)

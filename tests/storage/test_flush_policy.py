@@ -182,6 +182,39 @@ def test_a_change_to_the_page_cache_and_back_and_back(seed):
     again.close()
 
 
+@pytest.mark.parametrize("flush_messages", [1, FOREVER])
+@pytest.mark.parametrize("written", [False, True])
+def test_a_change_that_is_taken_back_while_it_is_under_way(flush_messages, written):
+    engine = start()
+    log = engine.create(flush_messages=flush_messages)
+    engine.run()
+    if written:
+        put(engine, log, b"before")
+    before = log.page_cache
+    configure(engine, log, flush_messages=FOREVER if flush_messages == 1 else 1)
+    engine.executor.step()
+    configure(engine, log, flush_messages=flush_messages)
+    engine.run()
+    assert log.page_cache == before == (flush_messages > 1)
+
+
+@pytest.mark.parametrize("flush_messages", [1, FOREVER])
+def test_a_policy_that_changed_while_the_broker_was_down_is_followed_at_the_start(flush_messages):
+    engine = start()
+    log = engine.create(flush_messages=FOREVER if flush_messages == 1 else 1)
+    engine.run()
+    put(engine, log, b"before")
+    engine.close()
+    engine.known["t", 0] = engine.known["t", 0]._replace(config=TopicConfig(flush_messages=flush_messages))
+    engine.open()
+    log = engine.log()
+    assert log.page_cache == (flush_messages > 1)
+    put(engine, log, b"after")
+    again = after_kill(engine)
+    assert list(again.values(again.log()).values()) == [b"before", b"after"]
+    again.close()
+
+
 def test_policies_side_by_side_leave_a_directory_in_order(tmp_path):
     engine = Engine(tmp_path)
     engine.open()

@@ -2,7 +2,7 @@
 
 The broker is a child in a process group of its own, which gets the terminal's foreground: Ctrl-C then reaches the broker
 and neither this program nor make, so that all of them end with the broker's own exit status, 0. A signal that someone
-sends to this program or to make's group instead is passed on.
+sends to this program or to make's group instead is passed on; when the terminal goes away, or make does, the broker is stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from logbroker.net.port_owner import describe_owner
 HOST = "127.0.0.1"
 PORT_MAX = 65535
 READY_TIMEOUT_S = 120.0
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PARENT_POLL_S = 1.0
+PASSED_ON = {
+    signal.SIGINT: signal.SIGINT,
+    signal.SIGTERM: signal.SIGTERM,
+    signal.SIGHUP: signal.SIGTERM,  # the terminal is gone; to the broker it would mean to read its settings again
+}
 LOGBROKER = str(pathlib.Path(sys.executable).with_name("logbroker"))
 
 
@@ -53,8 +58,9 @@ def main() -> int:
             env={**os.environ, "NOTIFY_SOCKET": address},
             process_group=0,
         )
-        for number in FORWARDED:
-            signal.signal(number, lambda got, _frame: _pass_on(broker, got))
+        parent = os.getppid()
+        for number, meant in PASSED_ON.items():
+            signal.signal(number, lambda _got, _frame, meant=meant: _pass_on(broker, meant))
         with _terminal_of(broker):
             if _wait_until_ready(broker, channel):
                 shown = subprocess.run([LOGBROKER, "tour", "--bootstrap-server", server], check=False)
@@ -66,7 +72,18 @@ def main() -> int:
                     broker.send_signal(signal.SIGTERM)
                     broker.wait()
                     return 1
-            return broker.wait()
+            return _wait_for_the_end(broker, parent)
+
+
+def _wait_for_the_end(broker: subprocess.Popen[bytes], parent: int) -> int:
+    """The broker's exit status. Without the make that started us nobody could stop it any more, so it is stopped then."""
+    while True:
+        try:
+            return broker.wait(PARENT_POLL_S)
+        except subprocess.TimeoutExpired:
+            if os.getppid() != parent:
+                parent = os.getppid()
+                _pass_on(broker, signal.SIGTERM)
 
 
 def _port(text: str, variable: str) -> int:
