@@ -130,6 +130,8 @@ class Broker:
         for state in self.replicas.states:
             if state.online and state.directory_id is not None:
                 await self.metadata.register_directory(state.directory_id, state.path)
+                deleted = self.metadata.image.deletions.get(state.directory_id, ())
+                await self.metadata.confirm_deletions(state.directory_id, deleted)
         self.metadata.subscribe(self.replicas)
         bumps = self.replicas.recovered_partitions()
         if bumps:

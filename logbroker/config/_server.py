@@ -91,8 +91,8 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Int(
             "What the kernel may buffer of one connection's replies; -1 lets it decide. Much more than this leaves the "
-            "processor's cache and halves what a consumer that catches up gets; for one that is far away it may still "
-            "be right (bandwidth times round trip). Linux grants no more than net.core.wmem_max.",
+            "processor's cache and may cost a consumer that catches up a third of its throughput; for one that is far "
+            "away it may still be right (bandwidth times round trip). Linux grants no more than net.core.wmem_max.",
             unit="bytes",
             low=-1,
             kafka=102_400,

@@ -24,7 +24,7 @@ from logbroker.base.ids import new_kafka_uuid
 from logbroker.config.settings import Settings
 from logbroker.config.topic import TOPIC_CONFIGS
 from logbroker.metadata.events import Event, PartitionsAdded, TopicCreated, TopicDeleted
-from logbroker.metadata.image import ClusterImage, TopicConfigResolver, TopicImage
+from logbroker.metadata.image import DIRECTORY_UNASSIGNED, ClusterImage, TopicConfigResolver, TopicImage
 from logbroker.metadata.placement import DirectoryChooser, check_assignment, check_replication_factor, place
 from logbroker.metadata.topic_names import (
     CLUSTER_METADATA_TOPIC,
@@ -227,7 +227,9 @@ def delete_topics(
         if topic is None:
             outcomes.append(TopicOutcome(name, topic_id, _unknown_topic(name)))
             continue
-        events.append(TopicDeleted(topic.topic_id, topic.name))
+        homes = dict.fromkeys(partition.directory_id for partition in topic.partitions)
+        homes.pop(DIRECTORY_UNASSIGNED, None)
+        events.append(TopicDeleted(topic.topic_id, topic.name, tuple(homes)))
         outcomes.append(TopicOutcome(topic.name, topic.topic_id))
     return outcomes, events
 

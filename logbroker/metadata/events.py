@@ -55,10 +55,23 @@ class PartitionsAdded:
 
 @dataclass(frozen=True, slots=True)
 class TopicDeleted:
-    """The topic is gone, with everything in it; its id is never used again."""
+    """The topic is gone, with everything in it; its id is never used again.
+
+    `directories` are the log directories that it had partitions in: until each has confirmed that their folders are gone, the
+    metadata remembers the id, so that a start knows them for ours.
+    """
 
     topic_id: UUID
     name: str
+    directories: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionsConfirmed:
+    """No folder of these deleted topics is left in the log directory, and none can come back."""
+
+    directory_id: UUID
+    topic_ids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,7 @@ Event: TypeAlias = (
     TopicCreated
     | PartitionsAdded
     | TopicDeleted
+    | DeletionsConfirmed
     | TopicConfigChanged
     | BrokerConfigChanged
     | LeaderEpochBumped
@@ -257,6 +271,9 @@ def _topic_deleted(draft: _Draft, event: TopicDeleted) -> None:
     if may_collide(event.name):
         draft.edit("collisions").pop(collision_key(event.name), None)
     draft.count_partitions(topic.partitions, -1)
+    for directory in event.directories:
+        deletions = draft.edit("deletions")
+        deletions[directory] = deletions.get(directory, frozenset()) | {event.topic_id}
     reserved = draft.get("memory_offsets")
     gone = [
         (topic.topic_id, index)
@@ -265,6 +282,15 @@ def _topic_deleted(draft: _Draft, event: TopicDeleted) -> None:
     ]
     for key in gone:
         del draft.edit("memory_offsets")[key]
+
+
+def _deletions_confirmed(draft: _Draft, event: DeletionsConfirmed) -> None:
+    deletions = draft.edit("deletions")
+    left = deletions.get(event.directory_id, frozenset()).difference(event.topic_ids)
+    if left:
+        deletions[event.directory_id] = left
+    else:
+        deletions.pop(event.directory_id, None)
 
 
 def _topic_config_changed(draft: _Draft, event: TopicConfigChanged) -> None:
@@ -318,6 +344,7 @@ _APPLY: dict[type, Any] = {
     TopicCreated: _topic_created,
     PartitionsAdded: _partitions_added,
     TopicDeleted: _topic_deleted,
+    DeletionsConfirmed: _deletions_confirmed,
     TopicConfigChanged: _topic_config_changed,
     BrokerConfigChanged: _broker_config_changed,
     LeaderEpochBumped: _leader_epoch_bumped,

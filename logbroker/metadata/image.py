@@ -102,6 +102,7 @@ class ClusterImage:
         partition_count: of all topics.
         directory_partitions: directory id to how many partitions lie there.
         next_producer_id: the first that was never reserved.
+        deletions: by log directory, the deleted topics whose folders it has not yet confirmed to be gone.
         memory_offsets: for partitions of memory topics, the offset below which all were reserved.
     """
 
@@ -122,6 +123,7 @@ class ClusterImage:
     partition_count: int = 0
     next_producer_id: int = 0
     memory_offsets: Mapping[tuple[UUID, int], int] = field(default_factory=dict)
+    deletions: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
 
     @property
     def controller_id(self) -> int:

@@ -33,6 +33,7 @@ from logbroker.metadata import controller
 from logbroker.metadata.config_changes import ResourceChanges, ResourceOutcome, alter_configs
 from logbroker.metadata.controller import MorePartitions, NewTopic, TopicOutcome, TopicToDelete
 from logbroker.metadata.events import (
+    DeletionsConfirmed,
     DirectoryRegistered,
     Event,
     LeaderEpochBumped,
@@ -246,6 +247,21 @@ class MetadataService:
         for topic_id, index in partitions:
             wanted.setdefault(topic_id, []).append(index)
         await self._change(lambda image: (None, list(_bumps(image, wanted))))
+
+    async def confirm_deletions(self, directory_id: UUID, topic_ids: Iterable[UUID]) -> None:
+        """A log directory has no folder of these deleted topics any more, durably.
+
+        Raises:
+            MetadataFailedError: it couldn't be stored.
+        """
+        gone = tuple(topic_ids)
+
+        def decide(image: ClusterImage) -> tuple[None, list[Event]]:
+            known = image.deletions.get(directory_id, frozenset())
+            confirmed = tuple(topic_id for topic_id in gone if topic_id in known)
+            return None, [DeletionsConfirmed(directory_id, confirmed)] if confirmed else []
+
+        await self._change(decide)
 
     async def next_producer_id(self) -> int:
         """A producer id that was never given out and never will be again, whatever happens to this process.

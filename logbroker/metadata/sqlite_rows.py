@@ -18,6 +18,7 @@ from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
 from logbroker.metadata.events import (
     BrokerConfigChanged,
+    DeletionsConfirmed,
     DirectoryRegistered,
     Event,
     LeaderEpochBumped,
@@ -92,6 +93,17 @@ def _write_partitions_added(connection: sqlite3.Connection, event: PartitionsAdd
 def _write_topic_deleted(connection: sqlite3.Connection, event: TopicDeleted) -> None:
     for table in ("topic", "topic_config", "partition", "memory_offset"):
         connection.execute(f"DELETE FROM {table} WHERE topic_id = ?", (event.topic_id.bytes,))  # noqa: S608  # ours
+    connection.executemany(
+        "REPLACE INTO deleted_topic VALUES (?, ?, ?)",
+        [sealed("deleted_topic", directory.bytes, event.topic_id.bytes) for directory in event.directories],
+    )
+
+
+def _write_deletions_confirmed(connection: sqlite3.Connection, event: DeletionsConfirmed) -> None:
+    connection.executemany(
+        "DELETE FROM deleted_topic WHERE directory_id = ? AND topic_id = ?",
+        [(event.directory_id.bytes, topic_id.bytes) for topic_id in event.topic_ids],
+    )
 
 
 def _write_topic_config_changed(connection: sqlite3.Connection, event: TopicConfigChanged) -> None:
@@ -143,6 +155,7 @@ _WRITE: dict[type, Any] = {
     TopicCreated: _write_topic_created,
     PartitionsAdded: _write_partitions_added,
     TopicDeleted: _write_topic_deleted,
+    DeletionsConfirmed: _write_deletions_confirmed,
     TopicConfigChanged: _write_topic_config_changed,
     BrokerConfigChanged: _write_broker_config_changed,
     LeaderEpochBumped: _write_leader_epoch_bumped,
@@ -230,6 +243,10 @@ def read_image(
                         f"the topic {topic.name} lies in directory {directory_id}, which was never registered",
                     )
                 counts[directory_id] += 1
+    deletions: dict[UUID, frozenset[UUID]] = {}
+    for directory_key, key in _rows(connection, path, "deleted_topic", "directory_id, topic_id"):
+        directory_id = UUID(bytes=directory_key)
+        deletions[directory_id] = deletions.get(directory_id, frozenset()) | {UUID(bytes=key)}
     reserved = _rows(connection, path, "memory_offset", "topic_id, partition_index, up_to")
     return replace(
         image,
@@ -243,6 +260,7 @@ def read_image(
         directory_partitions=counts,
         partition_count=sum(len(topic.partitions) for topic in topics.values()),
         next_producer_id=int(meta[NEXT_PRODUCER_ID]),
+        deletions=deletions,
         memory_offsets={(UUID(bytes=key), index): up_to for key, index, up_to in reserved},
     )
 

@@ -90,7 +90,18 @@ _FIRST_RELEASE = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_RELEASE,)
+_DELETED_TOPICS = (
+    """
+    CREATE TABLE deleted_topic (
+        directory_id BLOB NOT NULL,
+        topic_id BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (directory_id, topic_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_RELEASE, _DELETED_TOPICS)
 """The statements that lead to version 1, 2, ...; only ever added to."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

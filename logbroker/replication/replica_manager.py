@@ -162,7 +162,8 @@ class ReplicaManager:
             if not done.done():  # the start may have been given up meanwhile
                 done.set_result((report, error))
 
-        state.directory.open(known, opened, hold_checkpoint=True)
+        deleted = image.deletions.get(state.directory_id, frozenset()) if state.directory_id else frozenset()
+        state.directory.open(known, opened, deleted=deleted, hold_checkpoint=True)
         report, error = await done
         state.report = report
         if is_missing(error):  # the disk is well: better no start than one without its partitions

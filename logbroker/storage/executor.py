@@ -5,7 +5,7 @@ generators one at a time, in the order they were submitted; lanes run beside eac
 thread and runs a generator straight through; a simulation interleaves the lanes step by step instead, which
 is why the yields stand there. Results meet the loop in one place, `post`.
 
-Lanes in use: `journal`, `writer` (write-back, checkpoints, file names), `direct-N` (direct sync and page-cache topics), `read`.
+Lanes in use: `journal`, `writer` (write-back, checkpoints, file names), `direct-N` (direct sync and page-cache topics), `read`, `walk` (lookups without an index).
 """
 
 from __future__ import annotations

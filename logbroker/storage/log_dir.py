@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from typing import TypeVar
+from uuid import UUID
 
 from logbroker.base import logs
 from logbroker.base.clock import Clock
@@ -134,12 +135,13 @@ class LogDirectory:
         known: list[KnownPartition],
         on_done: Callable[[RecoveryReport | None, BaseException | None], None],
         *,
+        deleted: frozenset[UUID] = frozenset(),
         hold_checkpoint: bool = False,
     ) -> None:
         """Recover on the writer lane, then `on_done(report, error)`; after that the logs may be used.
 
         The first checkpoint forgets what the stop left, and so which partitions must begin a new leader epoch. With
-        `hold_checkpoint` it waits for `recovery_noted`.
+        `hold_checkpoint` it waits for `recovery_noted`. Folders of `deleted` topics are removed, and don't come back.
         """
 
         def recovered(report: RecoveryReport | None, error: BaseException | None) -> None:
@@ -157,7 +159,7 @@ class LogDirectory:
                         self.policy.recovered(log)
             on_done(report, error)
 
-        self.executor.submit("writer", self._open_steps(known), recovered)
+        self.executor.submit("writer", self._open_steps(known, deleted), recovered)
 
     def recovery_noted(self) -> None:
         """What recovery reported is durable elsewhere, after an `open` with `hold_checkpoint`: let the first checkpoint begin."""
@@ -165,12 +167,12 @@ class LogDirectory:
         self.checkpointer.release()
         self.checkpointer.start()
 
-    def _open_steps(self, known: list[KnownPartition]) -> Steps[RecoveryReport]:
+    def _open_steps(self, known: list[KnownPartition], deleted: frozenset[UUID]) -> Steps[RecoveryReport]:
         self._device = self.vfs.device(self.path)
         yield
         self._room_bytes = self.vfs.free_bytes(self.path) - self.options.disk_reserve_bytes
         yield
-        report: RecoveryReport = yield from recover_steps(self, known)
+        report: RecoveryReport = yield from recover_steps(self, known, deleted)
         return report
 
     def check_mounted(self) -> None:

@@ -73,8 +73,10 @@ class RecoveryReport(NamedTuple):
     """(topic id, partition) of those that the journal or the page cache had more of than the checkpoint."""
 
 
-def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps[RecoveryReport]:
-    """Recover a directory and fill `directory.logs`. Raises CorruptionError, OSError: the directory is refused."""
+def recover_steps(
+    directory: LogDirectory, known: list[KnownPartition], deleted: frozenset[UUID] = frozenset()
+) -> Steps[RecoveryReport]:
+    """Recover a directory and fill `directory.logs`; `deleted` are topics that the metadata remembers as deleted. Raises CorruptionError, OSError: the directory is refused."""
     vfs = directory.vfs
     checkpoint = checkpoint_file.read(vfs, directory.path)
     if checkpoint is None:
@@ -104,7 +106,7 @@ def recover_steps(directory: LogDirectory, known: list[KnownPartition]) -> Steps
     changed: list[tuple[UUID, int]] = []
     newly_damaged = False
     cut_bytes = batches = 0
-    strays = yield from _set_aside(directory, known, points, plans)
+    strays = yield from _set_aside(directory, known, deleted, points, plans)
     yield from _make_folders(directory, known, points, plans)
     for partition in known:
         key = (partition.topic_id.bytes, partition.partition)
@@ -218,6 +220,7 @@ def _read_rings(directory: LogDirectory) -> Steps[tuple[dict[str, memoryview], d
 def _set_aside(
     directory: LogDirectory,
     known: list[KnownPartition],
+    deleted: frozenset[UUID],
     points: dict[PartitionKey, Point],
     plans: dict[PartitionKey, Plan],
 ) -> Steps[list[str]]:
@@ -229,10 +232,11 @@ def _set_aside(
     vfs = directory.vfs
     expected = {f"{partition.topic}-{partition.partition}": partition.topic_id for partition in known}
     strays: list[str] = []
+    doomed: list[str] = []
     for name in vfs.listdir(directory.path):
         path = f"{directory.path}/{name}"
         if name.endswith(DELETE_SUFFIX):
-            yield from remove_folder_steps(vfs, path)
+            doomed.append(path)
             continue
         topic, dash, index = name.rpartition("-")
         if not dash or not index.isdecimal():
@@ -250,14 +254,12 @@ def _set_aside(
         elif owner == topic_id:
             continue
         found = plans.get((topic_id.bytes, int(index))) if topic_id is not None else None
-        if found is not None and found.deleted and topic_id is not None:
+        ours = topic_id in deleted or (found is not None and found.deleted)
+        if topic_id is not None and ours:
             # As in `deletion.py`: half of a folder must not be taken for somebody else's.
             target = doomed_path(directory.path, name, topic_id, int(index))
             vfs.rename(path, target)
-            yield
-            vfs.sync_dir(directory.path)
-            yield
-            yield from remove_folder_steps(vfs, target)
+            doomed.append(target)
         else:
             vfs.rename(path, _stray_path(directory, name, topic_id))
             strays.append(name)
@@ -268,6 +270,13 @@ def _set_aside(
                 topic=topic,
             )
         yield
+    if (
+        doomed or deleted
+    ):  # what an earlier life renamed or removed isn't sure to stay so, and now it will be forgotten
+        vfs.sync_dir(directory.path)
+        yield
+    for path in doomed:
+        yield from remove_folder_steps(vfs, path)
     return strays
 
 

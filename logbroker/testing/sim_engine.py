@@ -26,7 +26,7 @@ from logbroker.storage.executor import Steps
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.log_dir_options import LogDirectoryOptions
-from logbroker.storage.recovery import KnownPartition
+from logbroker.storage.recovery import STRAY_SUFFIX, KnownPartition
 from logbroker.storage.segment import Reader
 from logbroker.testing.model import Batch, LogKey, LogModel, Model, RecoveredLog
 from logbroker.testing.sim_disk import SimDisk
@@ -110,7 +110,8 @@ class SimEngine:
                 if error is not None:
                     self.errors[number] = error
 
-            directory.open(self.world.known(number, len(self.directories)), opened)
+            known = self.world.known(number, len(self.directories))
+            directory.open(known, opened, deleted=self.world.remembered())
 
     @property
     def is_open(self) -> bool:
@@ -396,6 +397,10 @@ class SimEngine:
                 ghosts = [name for name in names if f".{key[0].hex}-{key[1]}" in name]
                 if number in self.errors or directory_of(*key, len(self.directories)) != number:
                     continue
+                if any(name.endswith(STRAY_SUFFIX) for name in ghosts):
+                    self.complaints.append(
+                        f"{directory.path}/{ghosts[0]}: set aside, although it was deleted"
+                    )
                 if not ghosts:
                     self.world.gone.append((self.world.now(), key))
                 elif key in gone:

@@ -89,6 +89,11 @@ class World:
         other.gone = [(0, key) for made, key in self.gone if made <= at]
         return other
 
+    def remembered(self) -> frozenset[uuid.UUID]:
+        """Deleted topics of which a partition isn't known to be gone to the end."""
+        gone = {key for _, key in self.gone}
+        return frozenset(key[0] for _, key in self.deleted if key not in gone)
+
     def known(self, directory: int, directories: int) -> list[KnownPartition]:
         """The partitions that lie in one of so many directories."""
         return [

@@ -272,7 +272,7 @@ def test_connections_do_not_take_the_last_descriptor(make_broker):
             )
             batch = batch_of([b"x"], timestamp_ms=int(time.time() * 1000))
             assert client.produce(f"t{number}", 0, batch).error_code == 0
-    assert broker.events("connection closed")
+    broker.wait_event("connection closed")
     assert not [event for event in broker.events() if event["level"] == "error"]
 
 

@@ -32,6 +32,7 @@ from logbroker.metadata.controller import (
 )
 from logbroker.metadata.events import (
     BrokerConfigChanged,
+    DeletionsConfirmed,
     DirectoryRegistered,
     LeaderEpochBumped,
     MemoryOffsetsReserved,
@@ -60,6 +61,9 @@ def load(directory, static=SETTINGS):
         return store.load(static)
     finally:
         store.release()
+
+
+LATER_VERSION = sqlite_schema.SCHEMA_VERSION + 1
 
 
 def filled(directory):
@@ -251,14 +255,38 @@ def test_metadata_that_should_be_there_is_not_made_anew(directory):
     assert not os.path.exists(directory)
 
 
+def test_deleted_topics_are_remembered_until_every_directory_has_confirmed(directory):
+    image = filled(directory)
+    topic = image.topics["__consumer_offsets"]
+    homes = {partition.directory_id for partition in topic.partitions}
+    assert len(homes) == len(DIRECTORIES) > 1
+    _, deleted = delete_topics(image, [TopicToDelete("__consumer_offsets"), TopicToDelete("memory")])
+    confirmed = DeletionsConfirmed(DIRECTORIES[0], (topic.topic_id,))
+    left = dict.fromkeys(DIRECTORIES, frozenset({topic.topic_id}))
+    for events in (deleted, [confirmed], [DeletionsConfirmed(d, (topic.topic_id,)) for d in DIRECTORIES]):
+        store = opened(directory)
+
+        async def commit(store=store, events=events):
+            await store.commit(events)
+            await store.close()
+
+        asyncio.run(commit())
+        for event in events:
+            if isinstance(event, DeletionsConfirmed):
+                left.pop(event.directory_id, None)
+        image = apply(image, events)
+        assert image.deletions == load(directory).deletions == left
+    assert left == {}
+
+
 def test_metadata_of_a_later_version_is_refused(directory, monkeypatch):
     filled(directory)
     path = os.path.join(directory, FILE_NAME)
     monkeypatch.setattr(
         sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, ("CREATE TABLE more (a INTEGER) STRICT",))
     )
-    monkeypatch.setattr(sqlite_schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(sqlite_store, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(sqlite_schema, "SCHEMA_VERSION", LATER_VERSION)
+    monkeypatch.setattr(sqlite_store, "SCHEMA_VERSION", LATER_VERSION)
     image = load(directory)
     assert sorted(image.topics) == ["__consumer_offsets", "a.b", "memory"]
     monkeypatch.undo()
@@ -271,7 +299,7 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(directory, mo
     image = filled(directory)
     broken = ("CREATE TABLE more (a INTEGER) STRICT", "CREATE TABLE more (a INTEGER) STRICT")
     monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, broken))
-    monkeypatch.setattr(sqlite_schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(sqlite_schema, "SCHEMA_VERSION", LATER_VERSION)
     with pytest.raises(MetadataFailedError, match="more already exists"):
         opened(directory)
     monkeypatch.undo()

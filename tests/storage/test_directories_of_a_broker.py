@@ -14,7 +14,7 @@ from logbroker.base.clock import ManualClock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, ConfigError
 from logbroker.config.settings import Settings
-from logbroker.metadata.controller import NewTopic
+from logbroker.metadata.controller import NewTopic, TopicToDelete
 from logbroker.metadata.service import MetadataService
 from logbroker.replication.replica_manager import ReplicaManager
 from logbroker.storage.directory_identity import DirectoryLock
@@ -54,6 +54,8 @@ class Broker:
             for state in self.replicas.states:
                 if state.online:
                     await self.metadata.register_directory(state.directory_id, state.path)
+                    deleted = self.metadata.image.deletions.get(state.directory_id, ())
+                    await self.metadata.confirm_deletions(state.directory_id, deleted)
         except ConfigError:
             await self.metadata.close()
             for state in self.replicas.states:
@@ -315,3 +317,33 @@ def test_the_new_leader_epochs_are_durable_before_a_checkpoint_forgets_who_needs
         assert asyncio.run(epochs(bump=False)) == (PARTITIONS, {0})
     assert asyncio.run(epochs(bump=True)) == (PARTITIONS, {1})
     assert asyncio.run(epochs(bump=True)) == (0, {1})
+
+
+def test_a_kill_between_the_metadata_and_the_journal_leaves_no_folder_of_the_deleted_topic(broker):
+    """Also in a directory that is away at the next start, and comes back at the one after."""
+
+    async def deleted():
+        async with broker:
+            for path in broker.paths:
+                shutil.copytree(path, f"{path}.killed")
+            await broker.metadata.delete_topics([TopicToDelete(name="t")])
+
+    run(deleted())
+    for path in broker.paths:
+        shutil.rmtree(path)
+        os.rename(f"{path}.killed", path)
+    os.rename(broker.paths[0], f"{broker.paths[0]}.away")
+    left = []
+
+    async def life():
+        async with broker:
+            left[:] = broker.metadata.image.deletions.values()
+
+    run(life())
+    assert len(left) == 1
+    os.rename(f"{broker.paths[0]}.away", broker.paths[0])
+    run(life())
+    assert left == []
+    for path in broker.paths:
+        assert not [name for name in os.listdir(path) if name.startswith("t-")]
+        assert verify_directory(path) == []
