@@ -106,7 +106,7 @@ def test_a_few_entries_of_an_active_segment_wait_in_memory(tmp_path):
     """Until there are many, the segment is sealed, or the broker stops; a kill costs lookups a longer walk and nothing else."""
     engine = Engine(tmp_path / "log")
     engine.open()
-    log = engine.create(segment_bytes=20_000, **OPTIONS)
+    log = engine.create(**OPTIONS)
     appended(engine, log, 10)
     engine.checkpoint()
     path = log.segments[-1].index_path
@@ -116,7 +116,7 @@ def test_a_few_entries_of_an_active_segment_wait_in_memory(tmp_path):
     for offset in range(10):
         assert log.read(offset, 1, engine.directory.reader())
     assert verify_directory(engine.path) == []
-    appended(engine, log, INDEX_WRITE_ENTRIES)
+    appended(engine, log, 2 * INDEX_WRITE_ENTRIES)
     engine.checkpoint()
     assert os.path.getsize(path) >= 8 * INDEX_WRITE_ENTRIES
     appended(engine, log, 3)
