@@ -206,15 +206,26 @@ def write_where_different() -> Patch:
 def walk_without_writing() -> Patch:
     """Recovery believes the batches of a page-cache topic as it reads them."""
     walk = Rebuild._walk_tail
-
-    def nothing(*_: Any) -> Steps[None]:
-        yield
+    write = Rebuild._write
+    walking: set[int] = set()
 
     def wrong(self: Rebuild) -> Steps[None]:
-        with patch.object(Rebuild, "_write", nothing):
+        walking.add(id(self))
+        try:
             yield from walk(self)
+        finally:
+            walking.discard(id(self))
 
-    return patch.object(Rebuild, "_walk_tail", wrong)
+    def wrong_write(self: Rebuild, *arguments: Any) -> Steps[None]:
+        if id(self) in walking:
+            yield
+        else:
+            yield from write(self, *arguments)
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(patch.object(Rebuild, "_walk_tail", wrong))
+    stack.enter_context(patch.object(Rebuild, "_write", wrong_write))
+    return stack
 
 
 def void_entries_replayed() -> Patch:

@@ -80,14 +80,14 @@ SYNCS = {
     ),
     "folders.make_folders_steps:sync_filesystem": (
         "2",
-        "The same, of many folders at once.",
+        "Many folders at once say whose they are before anything in them counts.",
     ),
     "journal.Journal._begin_generation:datasync": (
         "2",
         "A generation's first commit is durable before its second, which would be taken for damage.",
     ),
     "journal.Journal._begin_generation:sync_dir": (
-        "4",
+        "names",
         "A ring file that a crash overtook has its name before the list says that it must be there.",
     ),
     "journal.Journal._commit_steps:datasync": ("1", "Batches are durable before they are acknowledged."),
@@ -140,14 +140,14 @@ RARE = {"rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5)}
 
 SHOWN_BY = {
     "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": 702,
-    "folders.make_folders_steps:datasync": 703,
+    "folders.make_folders_steps:datasync": 712,
+    "journal.Journal.fill_steps:sync_dir": 719,
     "rebuild.Rebuild._remove_rest:sync_dir": 704,
-    "recovery._make_sure:datasync": 704,
+    "recovery._make_sure:datasync": 718,
     "checkpoint: begin at the settled sequence": 702,
-    "failure: other lanes stop at once": 767,
-    "files: sync, then close": 737,
-    "recovery: write always": 721,
-    "recovery: walked batches again": 710,
+    "files: sync, then close": 702,
+    "recovery: write always": 705,
+    "recovery: walked batches again": 772,
     "truncation: alone": 706,
     "truncation: PAGE_CACHE again": 704,
     "policy: acknowledge with the flush": 704,
@@ -242,7 +242,7 @@ ORDERS = [
         "3",
         "No checkpoint believes a sync that came after a failed one.",
         broken.unguarded_lanes,
-        _failing_sync,
+        scenario=fence_scenarios.one_sync_tells_another_lies,
     ),
     Order(
         "files: sync, then close",

@@ -17,6 +17,7 @@ from logbroker.testing.explore import CrashPoint
 from logbroker.testing.model import Model
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_engine import Key, SimEngine
+from logbroker.testing.sim_faults import Fault
 from logbroker.testing.sim_story import Story
 from logbroker.testing.sim_world import World, make_batch, with_policy
 
@@ -31,7 +32,9 @@ _ROOMY = TopicConfig(internal_segment_bytes=1 << 20)
 class _Stage:
     """A story with one directory and one topic, `t`, of one partition."""
 
-    def __init__(self, seed: int, *, sync_filesystem_files: int = 64) -> None:
+    def __init__(
+        self, seed: int, *, sync_filesystem_files: int = 64, direct_sync_bytes: int = 1 << 20
+    ) -> None:
         self.rng = random.Random(seed)
         clock = ManualClock()
         disk = SimDisk(["/d0"], now_ms=clock.wall_ms)
@@ -39,7 +42,7 @@ class _Stage:
         options = LogDirectoryOptions(
             journal_files=3,
             journal_file_bytes=64 << 10,
-            direct_sync_bytes=1 << 20,
+            direct_sync_bytes=direct_sync_bytes,
             sync_filesystem_files=sync_filesystem_files,
             random_bytes=random_bytes,
         )
@@ -331,6 +334,29 @@ def flushed_in_a_new_folder(seed: int) -> Scenario:
     stage.append(key)
     engine.settle()
     return stage.end(stage.disk.operations)
+
+
+def one_sync_tells_another_lies(seed: int) -> Scenario:
+    """A direct sync of a segment fails; right after it a checkpoint's sync of the same segment succeeds."""
+    stage = _Stage(seed, direct_sync_bytes=3 * ONE_BATCH_BYTES)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key)
+    engine.settle()
+    executor = engine.executor
+    engine.directories[0].checkpointer.start()
+    executor.finish("0/writer")
+    while executor.run_callback():
+        pass
+    stage.disk.faults.append(Fault("datasync", path_contains=".log"))
+    stage.append(key, 4)
+    while executor.run_callback():
+        pass
+    start = stage.disk.operations
+    for lane in sorted(executor.lanes()):  # direct before sync
+        executor.finish(lane)
+    engine.settle()
+    return stage.end(start)
 
 
 SCENARIOS: dict[str, Callable[[int], Scenario]] = {

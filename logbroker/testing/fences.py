@@ -27,7 +27,7 @@ from logbroker.testing.sim_story import Story
 
 FIRST_SEED = 700
 POINTS = 40
-POINTS_LISTED = 3_000
+POINTS_LISTED = 2_000
 """Points explored for a line of the list."""
 POINTS_MAX = 40_000
 """Points after which a fence counts as useless."""
@@ -87,9 +87,9 @@ def _explore(
             try:
                 story, start = next(living)
                 rng = random.Random(seed)
-                broken_at: tuple[tuple[int, int, str], ...] = ()
+                broken_at: tuple[tuple[int, int, str], ...] | None = None
                 for failure in story.dig(POINTS, rng, nested=nested, kills=kills, start=start):
-                    failures += failure.path != broken_at or not failure.path
+                    failures += failure.path != broken_at
                     broken_at = failure.path
                     example = example or str(failure)
                     if enough:
