@@ -97,9 +97,7 @@ def test_a_full_buffer_waits_and_then_says_so(broker):
 def test_a_record_that_nobody_acknowledges_fails_in_time(broker):
     async def main():
         await _create(broker, "topic")
-        producer = await Producer(
-            broker.bootstrap, request_timeout_ms=100, delivery_timeout_ms=300
-        ).start()
+        producer = await Producer(broker.bootstrap, request_timeout_ms=100, delivery_timeout_ms=300).start()
         await producer.send("topic", b"first")
         os.kill(broker.pid, signal.SIGSTOP)
         try:
