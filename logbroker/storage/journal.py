@@ -1,6 +1,6 @@
 """The journal of one log directory: a ring of pre-written files that makes every waiting append durable at once.
 
-    submit (loop)  ->  drain_steps (lane `journal`): take all that waits, one pwritev, one fdatasync  ->  committed (loop)
+    submit (loop)  ->  drain_steps (lane `journal`): take all that waits, one write that returns when it is durable  ->  committed (loop)
 
 One commit is in flight at a time; a commit never crosses a file and never touches a block of an earlier one. Files
 are filled with zeros when they are made, so that a commit overwrites allocated blocks and fdatasync has no file metadata to
@@ -269,9 +269,10 @@ class Journal:
             active = self._active
             if active is None:
                 raise CorruptionError(self.path, 0, "the journal has no file to write to")
-            active.file.pwritev(buffers, self._position)
-            yield
-            active.file.datasync()
+            if not active.file.write_durably(buffers, self._position):
+                active.file.pwritev(buffers, self._position)
+                yield
+                active.file.datasync()
             self._position += size
             active.last_sequence = self.sequence
             self.commits += 1

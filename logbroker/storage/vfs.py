@@ -57,6 +57,13 @@ class File(Protocol):
         """Make everything written so far durable."""
         ...
 
+    def write_durably(self, buffers: Sequence[Buffer], position: int) -> bool:
+        """`pwritev` and `datasync` in one system call, so that a thread waits for Python's lock once instead of twice.
+
+        False if that can't be done here, and nothing was: the caller then makes the two calls.
+        """
+        ...
+
     def truncate(self, size: int) -> None:
         """Cut (or extend with zeros) to `size`."""
         ...
@@ -187,9 +194,7 @@ class OsFile:
             except OSError as error:
                 error.filename = self.path  # the system call knows a number only
                 raise
-            expected = sum(map(len, buffers))
-            if written != expected:
-                raise OSError(errno.EIO, f"short write: {written} of {expected} bytes", self.path)
+            self._check_written(written, buffers)
             return written
         total = 0
         for start in range(0, len(buffers), IOV_MAX):
@@ -215,6 +220,23 @@ class OsFile:
         except OSError as error:
             error.filename = self.path
             raise
+
+    def write_durably(self, buffers: Sequence[Buffer], position: int) -> bool:
+        """See `File`; RWF_DSYNC where there is one (Linux 4.7)."""
+        if not _HAS_DSYNC or len(buffers) > IOV_MAX:
+            return False
+        try:
+            written = os.pwritev(self._fd, buffers, position, os.RWF_DSYNC)
+        except OSError as error:
+            error.filename = self.path
+            raise
+        self._check_written(written, buffers)
+        return True
+
+    def _check_written(self, written: int, buffers: Sequence[Buffer]) -> None:
+        expected = sum(map(len, buffers))
+        if written != expected:
+            raise OSError(errno.EIO, f"short write: {written} of {expected} bytes", self.path)
 
     def truncate(self, size: int) -> None:
         """See `File`."""
@@ -243,6 +265,7 @@ class OsFile:
 
 _RWF_DONTCACHE = 0x80
 """include/uapi/linux/fs.h; Python has no name for it yet."""
+_HAS_DSYNC = hasattr(os, "RWF_DSYNC") and hasattr(os, "pwritev")
 _HAS_NOWAIT = hasattr(os, "RWF_NOWAIT") and hasattr(os, "preadv")
 
 

@@ -1,4 +1,4 @@
-/* Preloaded under a process: fails one fsync, fdatasync or syncfs of a chosen file, once.
+/* Preloaded under a process: fails one fsync, fdatasync, syncfs or write with RWF_DSYNC of a chosen file, once.
  *
  * FAIL_SYNC_CONTROL names a file. While it exists, its first line is a piece of a path: the next sync of a file whose path
  * contains it removes the control file and returns EIO (or the number in the second line). The path of a syncfs ends in `:syncfs`. */
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static int strikes(int fd, const char *suffix)
@@ -52,6 +53,23 @@ static int strikes(int fd, const char *suffix)
         return real(fd);                          \
     }
 
+/* A write with RWF_DSYNC is a sync too; it fails having written, as a sync does. */
+#define FAILING_WRITE(name)                                                                   \
+    ssize_t name(int fd, const struct iovec *parts, int count, off_t position, int flags)     \
+    {                                                                                         \
+        static ssize_t (*real)(int, const struct iovec *, int, off_t, int);                   \
+        int error = flags & RWF_DSYNC ? strikes(fd, "") : 0;                                  \
+        if (!real)                                                                            \
+            real = (ssize_t (*)(int, const struct iovec *, int, off_t, int))dlsym(RTLD_NEXT, #name); \
+        if (!error)                                                                           \
+            return real(fd, parts, count, position, flags);                                   \
+        real(fd, parts, count, position, flags & ~RWF_DSYNC);                                 \
+        errno = error;                                                                        \
+        return -1;                                                                            \
+    }
+
+FAILING_WRITE(pwritev2)
+FAILING_WRITE(pwritev64v2)
 FAILING(fdatasync, "")
 FAILING(fsync, "")
 FAILING(syncfs, ":syncfs")

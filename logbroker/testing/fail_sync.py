@@ -43,7 +43,7 @@ class FailSync:
         return {**os.environ, "LD_PRELOAD": self._library, "FAIL_SYNC_CONTROL": self._control}
 
     def arm(self, path_contains: str, error: int = errno.EIO) -> None:
-        """Fail the next fsync or fdatasync of such a file, or the next syncfs with ":syncfs" behind the directory's path."""
+        """Fail the next fsync, fdatasync or write with RWF_DSYNC of such a file, or the next syncfs with ":syncfs" behind the directory's path."""
         temporary = f"{self._control}.tmp"
         with open(temporary, "w", encoding="utf-8") as control:
             control.write(f"{path_contains}\n{error}\n")

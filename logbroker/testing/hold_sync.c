@@ -1,4 +1,4 @@
-/* Preloaded under a process: holds every fsync and fdatasync of a chosen file for as long as a control file exists.
+/* Preloaded under a process: holds every fsync, fdatasync and write with RWF_DSYNC of a chosen file for as long as a control file exists.
  *
  * HOLD_SYNC_CONTROL names that file; its first line is a piece of a path. Each sync that is held adds a byte to a second file, named
  * like the control with ".held" behind it, before it begins to wait. */
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static int wanted(int fd, const char *control)
@@ -68,3 +69,17 @@ int fsync(int fd)
         real = dlsym(RTLD_NEXT, "fsync");
     return real(fd);
 }
+
+#define HOLDING_WRITE(name)                                                                   \
+    ssize_t name(int fd, const struct iovec *parts, int count, off_t position, int flags)     \
+    {                                                                                         \
+        static ssize_t (*real)(int, const struct iovec *, int, off_t, int);                   \
+        if (flags & RWF_DSYNC)                                                                \
+            hold(fd);                                                                         \
+        if (!real)                                                                            \
+            real = dlsym(RTLD_NEXT, #name);                                                   \
+        return real(fd, parts, count, position, flags);                                       \
+    }
+
+HOLDING_WRITE(pwritev2)
+HOLDING_WRITE(pwritev64v2)

@@ -59,6 +59,9 @@ class _File(OsFile):
     def datasync(self):
         self._vfs.struck("datasync", self.path)
 
+    def write_durably(self, buffers, position):
+        return False
+
     def pwritev(self, buffers, position, *, cached=True):
         self._vfs.struck("pwritev", self.path)
         return super().pwritev(buffers, position)
