@@ -87,6 +87,8 @@ class LogDirectory:
         self.broken: BaseException | None = None
         """The first error of a lane that writes or syncs; `offline_reason` follows as soon as the loop hears of it."""
         self.closing = False
+        self._opening = False
+        """Recovery is under way on its lane."""
         self._forgetting = True
         """Whether checkpoints may forget what recovery found: see `open`."""
         self.stats = StorageStats()
@@ -145,9 +147,12 @@ class LogDirectory:
         """
 
         def recovered(report: RecoveryReport | None, error: BaseException | None) -> None:
+            self._opening = False
             if error is not None:
                 self.offline_reason = str(error)
-            else:
+            if self._on_closed is not None:  # the start was given up meanwhile
+                self.closed_cleanly()
+            elif error is None:
                 self.journal.grow()
                 if hold_checkpoint:
                     self._forgetting = False
@@ -159,6 +164,7 @@ class LogDirectory:
                         self.policy.recovered(log)
             on_done(report, error)
 
+        self._opening = True
         self.executor.submit("writer", self._open_steps(known, deleted), recovered)
 
     def recovery_noted(self) -> None:
@@ -196,6 +202,8 @@ class LogDirectory:
         After a start that was given up before `recovery_noted` all stays as recovery left it, for the next one.
         """
         self._on_closed = on_closed
+        if self._opening:
+            return  # recovery does no harm by coming to its end, and what it holds can't be taken from it
         if self.offline_reason is not None or not self._forgetting:
             self.closed_cleanly()
             return
@@ -453,6 +461,8 @@ class LogDirectory:
                 log.roll()
             _log.info("retention", partition=log.name, log_start_offset=start)
             self.advance_start(log, start, lambda _: None)
+        elif len(log.segments) > 1 and log.segments[1].base_offset <= log.start_offset:
+            self.trimming.drop(log)  # it was the active one when the start was moved behind all of it
 
     def configure(self, log: Log, config: TopicConfig) -> None:
         """Follow a changed topic configuration; the flush policy follows as `flush_policy.py` tells."""

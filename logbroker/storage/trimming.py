@@ -40,7 +40,7 @@ class Trimming:
             if not item.error:
                 log.start_offset = max(log.start_offset, offset)
                 directory.mark_dirty(log)
-                directory.commit_path.when_quiet(log, lambda: self._drop(log))
+                self.drop(log)
             on_done(item.error)
 
         if log.truncating:
@@ -54,8 +54,11 @@ class Trimming:
             )
         )
 
+    def drop(self, log: Log) -> None:
+        """Give up the segments that lie wholly below the log's start, as soon as nothing writes to the partition."""
+        self._directory.commit_path.when_quiet(log, lambda: self._drop(log))
+
     def _drop(self, log: Log) -> None:
-        """Give up the segments that lie wholly below the log's start."""
         directory = self._directory
         if log.deleted:
             return

@@ -289,9 +289,10 @@ class PartitionVerifier:
     def _check_extras(self, claim: PartitionClaim, files: Mapping[int, int]) -> None:
         """Segments that nobody claims."""
         claimed = {segment.base_offset for segment in claim.segments}
+        first = min(claimed, default=claim.start_offset)
         for base in sorted(set(files) - claimed):
             path = self._log_path(base)
-            if claim.segments and base < claim.segments[0].base_offset:
+            if base < first:
                 self._report.note(
                     path, 0, f"below the log's start, {claim.start_offset}; the next start removes it", base
                 )

@@ -8,6 +8,7 @@ import pytest
 from storage.support import NOW, Engine, batch, sealed
 
 from logbroker.storage.retention import retained_start
+from logbroker.storage.verify import verify_directory
 
 HOUR_MS = 3_600_000
 
@@ -67,3 +68,23 @@ def test_retention_by_size_leaves_the_active_segment(engine, least):
     log = engine.create(internal_segment_bytes=1000, retention_bytes=least)
     engine.fill(log, 12)
     assert retained_start(log, NOW) == log.segments[-1].base_offset == 10
+
+
+@pytest.mark.parametrize("retained", [False, True])
+def test_a_segment_that_lay_below_the_start_when_it_was_rolled_goes_too(engine, retained):
+    """Its records were deleted while it was the active one; nothing moves the start again."""
+    log = engine.create(segment_ms=HOUR_MS, file_delete_delay_ms=0)
+    engine.fill(log, 5, at=NOW)
+    log.delete_records(5, lambda _: None)
+    engine.run()
+    later = NOW + 2 * HOUR_MS
+    assert log.roll_if_due(later)
+    engine.checkpoint()
+    assert [segment.base_offset for segment in log.segments] == [0, 5]
+    if retained:
+        engine.directory.retain(log, later, lambda log, _: log.start_offset)
+        engine.run()
+        assert [segment.base_offset for segment in log.segments] == [5]
+        assert engine.files(suffix=".log") == []
+    engine.close()
+    assert verify_directory(engine.path) == []

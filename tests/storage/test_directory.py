@@ -302,3 +302,31 @@ def test_a_first_start_that_a_crash_cut_short_is_still_a_first_start(tmp_path):
         engine.fill(engine.create(), 1)
         engine.close()
         assert verify_directory(engine.path) == []
+
+
+@pytest.mark.parametrize("steps", [1, 5, 20])
+def test_a_start_that_is_given_up_during_recovery_forgets_nothing(tmp_path, steps):
+    """It publishes no checkpoint: what it would say of partitions that are not recovered yet isn't true."""
+    engine = Engine(tmp_path)
+    engine.open()
+    logs = [engine.create(index=index) for index in range(3)]
+    values = {log.index: engine.fill(log, 4) for log in logs}
+    engine.checkpoint()
+    values[0] += engine.fill(logs[0], 3)
+    engine.kill()
+    before = (tmp_path / "checkpoint").read_bytes()
+    outcome = engine.start()
+    for _ in range(steps):
+        engine.executor.step()
+    assert not outcome
+    closed = []
+    engine.directory.close(lambda: closed.append(True))
+    assert not closed  # not while its lane is at it
+    engine.run()
+    assert closed == [True]
+    assert (tmp_path / "checkpoint").read_bytes() == before
+    assert engine.open().clean is False
+    for index, expected in values.items():
+        assert list(engine.values(engine.log(index=index)).values()) == expected
+    engine.close()
+    assert verify_directory(engine.path) == []
