@@ -122,6 +122,7 @@ class Broker:
             reserve_memory_offsets=self.metadata.reserve_memory_offsets,
             on_directory_offline=self.metadata.directory_failed,
             on_all_offline=self.fail,
+            on_deleted=self.metadata.confirm_deletions,
             spawn=lambda work: self.tasks.start(work, "storage"),
         )
         self._started.append("replicas")
@@ -130,7 +131,7 @@ class Broker:
         for state in self.replicas.states:
             if state.online and state.directory_id is not None:
                 await self.metadata.register_directory(state.directory_id, state.path)
-                deleted = self.metadata.image.deletions.get(state.directory_id, ())
+                deleted = self.metadata.image.deleted_in(state.directory_id)
                 await self.metadata.confirm_deletions(state.directory_id, deleted)
         self.metadata.subscribe(self.replicas)
         bumps = self.replicas.recovered_partitions()

@@ -272,8 +272,7 @@ def _topic_deleted(draft: _Draft, event: TopicDeleted) -> None:
         draft.edit("collisions").pop(collision_key(event.name), None)
     draft.count_partitions(topic.partitions, -1)
     for directory in event.directories:
-        deletions = draft.edit("deletions")
-        deletions[directory] = deletions.get(directory, frozenset()) | {event.topic_id}
+        draft.edit("deletions")[directory, event.topic_id] = None
     reserved = draft.get("memory_offsets")
     gone = [
         (topic.topic_id, index)
@@ -286,11 +285,8 @@ def _topic_deleted(draft: _Draft, event: TopicDeleted) -> None:
 
 def _deletions_confirmed(draft: _Draft, event: DeletionsConfirmed) -> None:
     deletions = draft.edit("deletions")
-    left = deletions.get(event.directory_id, frozenset()).difference(event.topic_ids)
-    if left:
-        deletions[event.directory_id] = left
-    else:
-        deletions.pop(event.directory_id, None)
+    for topic_id in event.topic_ids:
+        deletions.pop((event.directory_id, topic_id), None)
 
 
 def _topic_config_changed(draft: _Draft, event: TopicConfigChanged) -> None:

@@ -102,7 +102,7 @@ class ClusterImage:
         partition_count: of all topics.
         directory_partitions: directory id to how many partitions lie there.
         next_producer_id: the first that was never reserved.
-        deletions: by log directory, the deleted topics whose folders it has not yet confirmed to be gone.
+        deletions: (log directory, deleted topic) where it is not yet confirmed that the topic's folders are gone.
         memory_offsets: for partitions of memory topics, the offset below which all were reserved.
     """
 
@@ -123,7 +123,11 @@ class ClusterImage:
     partition_count: int = 0
     next_producer_id: int = 0
     memory_offsets: Mapping[tuple[UUID, int], int] = field(default_factory=dict)
-    deletions: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
+    deletions: Mapping[tuple[UUID, UUID], None] = field(default_factory=dict)
+
+    def deleted_in(self, directory_id: UUID | None) -> frozenset[UUID]:
+        """Deleted topics of which that log directory may still hold a folder."""
+        return frozenset(topic_id for directory, topic_id in self.deletions if directory == directory_id)
 
     @property
     def controller_id(self) -> int:

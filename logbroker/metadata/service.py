@@ -257,8 +257,7 @@ class MetadataService:
         gone = tuple(topic_ids)
 
         def decide(image: ClusterImage) -> tuple[None, list[Event]]:
-            known = image.deletions.get(directory_id, frozenset())
-            confirmed = tuple(topic_id for topic_id in gone if topic_id in known)
+            confirmed = tuple(topic_id for topic_id in gone if (directory_id, topic_id) in image.deletions)
             return None, [DeletionsConfirmed(directory_id, confirmed)] if confirmed else []
 
         await self._change(decide)

@@ -243,10 +243,8 @@ def read_image(
                         f"the topic {topic.name} lies in directory {directory_id}, which was never registered",
                     )
                 counts[directory_id] += 1
-    deletions: dict[UUID, frozenset[UUID]] = {}
-    for directory_key, key in _rows(connection, path, "deleted_topic", "directory_id, topic_id"):
-        directory_id = UUID(bytes=directory_key)
-        deletions[directory_id] = deletions.get(directory_id, frozenset()) | {UUID(bytes=key)}
+    deleted = _rows(connection, path, "deleted_topic", "directory_id, topic_id")
+    deletions = dict.fromkeys((UUID(bytes=directory), UUID(bytes=topic)) for directory, topic in deleted)
     reserved = _rows(connection, path, "memory_offset", "topic_id, partition_index, up_to")
     return replace(
         image,

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, StorageOfflineError
+from logbroker.storage.descriptors import is_missing
 from logbroker.storage.executor import Steps
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
@@ -59,7 +60,7 @@ async def _run(directory: LogDirectory, lane: str, steps: Steps[T]) -> T:
     done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def arrived(found: T | None, error: BaseException | None) -> None:
-        if found is None and not isinstance(error, FileNotFoundError):
+        if found is None and not isinstance(error, FileNotFoundError) and not is_missing(error):
             directory.fail(error or OSError("a read failed"))
         if done.done():
             return

@@ -33,6 +33,7 @@ from logbroker.records.iterator import WALKED_BYTES_MAX, check_records
 from logbroker.records.recompress import recompress
 from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
 from logbroker.storage.append import JournalItem
+from logbroker.storage.descriptors import is_missing
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.segment import Reader, WouldBlockError
@@ -238,7 +239,7 @@ class Partition:
             if isinstance(host, LogDirectory):
                 host.stats.damaged_reads += 1
             _damage.write("error", "a read met damaged bytes", partition=self.log.name, error=str(error))
-        elif isinstance(host, LogDirectory):
+        elif isinstance(host, LogDirectory) and not is_missing(error):
             host.fail(error)
         return StorageOfflineError(str(error))
 

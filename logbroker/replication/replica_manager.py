@@ -26,6 +26,7 @@ from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
+from logbroker.replication.departures import Departures
 from logbroker.replication.log_dirs import (
     LogDirInfo,
     LogDirState,
@@ -66,6 +67,7 @@ class ReplicaManager:
         reserve_memory_offsets: Reserve,
         on_directory_offline: Callable[[UUID], None] = lambda _: None,
         on_all_offline: Callable[[str], None],
+        on_deleted: Callable[[UUID, list[UUID]], Coroutine[object, object, None]] | None = None,
         spawn: Callable[[Coroutine[object, object, None]], object] | None = None,
     ) -> None:
         self._settings = settings
@@ -75,6 +77,8 @@ class ReplicaManager:
         self._reserve_memory_offsets = reserve_memory_offsets
         self._on_directory_offline = on_directory_offline
         self._on_all_offline = on_all_offline
+        self._on_deleted = on_deleted
+        self._departures = Departures()
         self._spawn = spawn or asyncio.ensure_future
         self._vfs = OsVfs()
         self.states: list[LogDirState] = []
@@ -162,7 +166,7 @@ class ReplicaManager:
             if not done.done():  # the start may have been given up meanwhile
                 done.set_result((report, error))
 
-        deleted = image.deletions.get(state.directory_id, frozenset()) if state.directory_id else frozenset()
+        deleted = image.deleted_in(state.directory_id)
         state.directory.open(known, opened, deleted=deleted, hold_checkpoint=True)
         report, error = await done
         state.report = report
@@ -272,14 +276,24 @@ class ReplicaManager:
             yield
 
     def _delete_all(self, partitions: dict[int, Partition]) -> Iterator[None]:
+        # One more for each directory until all are under way: the first may be gone before the last has begun to go.
+        begun = [
+            self._departures.expect(host, topic_id)
+            for host, topic_id in {(doomed.log.host, doomed.topic_id) for doomed in partitions.values()}
+            if isinstance(host, LogDirectory)
+        ]
         for doomed in partitions.values():
             log = doomed.log
             host = log.host
-            if isinstance(host, LogDirectory | MemoryHost):
+            if isinstance(host, LogDirectory):
+                host.delete_log(log, self._departures.expect(host, log.topic_id))
+            elif isinstance(host, MemoryHost):
                 host.delete_log(log)
             if log.on_advance is not None:
                 log.on_advance(log)  # who waits for its records learns that it is gone
             yield
+        for left in begun:
+            left()
 
     def _limit_producers(self) -> None:
         """Every partition in service looks at this one object."""
@@ -351,6 +365,9 @@ class ReplicaManager:
         for state in self.states:
             if state.directory is not None and state.online:
                 state.directory.tick(now_ms)
+                gone = self._departures.take(state.directory)
+                if gone and self._on_deleted is not None and state.directory_id is not None:
+                    self._spawn(self._on_deleted(state.directory_id, gone))
                 if state.scrubber is not None:
                     state.scrubber.tick(
                         now_ms,

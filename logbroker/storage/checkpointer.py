@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from logbroker.base import failpoints
@@ -262,10 +262,23 @@ class Checkpointer:
                 if segment.sealed:
                     capture.sealed.append(segment)
             self.points[(log.topic_id_bytes, log.index)] = (point_of(log), log.producers.capture())
+        if clean:
+            capture.jobs += self._unwritten_indexes(capture.logs)
         self._last_ms = directory.clock.wall_ms()
         self.dirty = {}
         capture.points = self.points.copy()
         return capture
+
+    def _unwritten_indexes(self, captured: list[Log]) -> Iterator[WriteJob]:
+        """Index entries that wait in memory for more to come, of partitions that a last checkpoint has no other reason to look at."""
+        seen = set(captured)
+        for log in self._directory.logs.values():
+            if log not in seen and not log.refused and not self._directory.deletions.holds(log):
+                active = log.segments[-1]
+                if active.index.unwritten_entries or active.time_index.unwritten_entries:
+                    job = active.unwritten(with_indexes=True)
+                    if job is not None:
+                        yield job
 
     def _sync(self, capture: _Capture, error: BaseException | None) -> None:
         if error is not None:

@@ -200,7 +200,10 @@ class Journal:
         self.executor.submit("journal", self.drain_steps(), self._drained)
 
     def in_flight(self) -> list[JournalItem]:
-        """What the lane has in its hands, for a loop that can't wait for it; what it is giving back just now may be missing."""
+        """What the lane has in its hands, for a loop that can't wait for it; what it is giving back just now may be missing.
+
+        While the lane moves an item from one place to the next it is in both, and so here twice.
+        """
         return [*self._taken, *self._waiting, *(item for items in list(self._incoming) for item in items)]
 
     def _drained(self, wanted_bytes: int | None, error: BaseException | None) -> None:
@@ -258,14 +261,14 @@ class Journal:
                     self.executor.post(self._refuse, left)
                 return 0
             while self._incoming:
-                self._waiting.extend(self._incoming.popleft())
+                self._waiting.extend(self._incoming[0])  # never in neither place: see `in_flight`
+                self._incoming.popleft()
             if not self._waiting:
                 return 0
             started = time.perf_counter()
             taken, buffers, size = self._take()
             if not taken:
                 return self._need_of(self._waiting[0])
-            self._taken = taken
             active = self._active
             if active is None:
                 raise CorruptionError(self.path, 0, "the journal has no file to write to")
@@ -323,12 +326,9 @@ class Journal:
                     item.crc,
                 )
             )
-        if count == len(waiting):
-            taken = waiting
-            self._waiting = []
-        else:
-            taken = waiting[:count]
-            del waiting[:count]
+        taken = waiting if count == len(waiting) else waiting[:count]
+        self._taken = taken  # before they leave `_waiting`
+        self._waiting = waiting[count:]
         number, salt = self.generation
         buffers = encode_commit(number, salt, self.sequence, table, payloads, payload_bytes)
         return taken, buffers, commit_size(count, payload_bytes)

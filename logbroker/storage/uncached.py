@@ -17,7 +17,7 @@ import mmap
 import os
 from typing import Protocol
 
-from logbroker.storage.vfs import OsVfs, Vfs
+from logbroker.storage.vfs import Vfs
 
 ALIGNMENT = 4096
 """Direct reads begin, end and land in memory on multiples of this (the largest logical block in use)."""
@@ -103,6 +103,6 @@ class DirectFile:
 
 def open_uncached(vfs: Vfs, path: str) -> UncachedFile:
     """Open a file for reading past the page cache, as far as that goes. Raises OSError."""
-    if type(vfs) is OsVfs:
+    if getattr(vfs, "reads_uncached", False):
         return DirectFile(path)
     return vfs.open(path)

@@ -228,6 +228,10 @@ class OsFile:
         try:
             written = os.pwritev(self._fd, buffers, position, os.RWF_DSYNC)
         except OSError as error:
+            if (
+                error.errno == errno.EOPNOTSUPP
+            ):  # this kernel or file system doesn't know the flag; nothing was written
+                return False
             error.filename = self.path
             raise
         self._check_written(written, buffers)
@@ -271,6 +275,9 @@ _HAS_NOWAIT = hasattr(os, "RWF_NOWAIT") and hasattr(os, "preadv")
 
 class OsVfs:
     """The operating system's own file system."""
+
+    reads_uncached = True
+    """Its files can be read past the page cache (`uncached.py`), whoever wraps it."""
 
     def __init__(self) -> None:
         self._roots: dict[str, OsFile] = {}

@@ -262,7 +262,7 @@ def test_deleted_topics_are_remembered_until_every_directory_has_confirmed(direc
     assert len(homes) == len(DIRECTORIES) > 1
     _, deleted = delete_topics(image, [TopicToDelete("__consumer_offsets"), TopicToDelete("memory")])
     confirmed = DeletionsConfirmed(DIRECTORIES[0], (topic.topic_id,))
-    left = dict.fromkeys(DIRECTORIES, frozenset({topic.topic_id}))
+    left = {(directory_id, topic.topic_id): None for directory_id in DIRECTORIES}
     for events in (deleted, [confirmed], [DeletionsConfirmed(d, (topic.topic_id,)) for d in DIRECTORIES]):
         store = opened(directory)
 
@@ -273,7 +273,7 @@ def test_deleted_topics_are_remembered_until_every_directory_has_confirmed(direc
         asyncio.run(commit())
         for event in events:
             if isinstance(event, DeletionsConfirmed):
-                left.pop(event.directory_id, None)
+                left.pop((event.directory_id, topic.topic_id), None)
         image = apply(image, events)
         assert image.deletions == load(directory).deletions == left
     assert left == {}

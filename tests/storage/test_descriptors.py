@@ -12,7 +12,8 @@ from storage.support import Engine, QuickVfs
 from storage.test_directories_of_a_broker import Broker
 
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import ConfigError
+from logbroker.base.errors import ConfigError, StorageOfflineError
+from logbroker.replication import disk_reads
 from logbroker.storage.vfs import OsVfs
 
 OPERATIONS = ("open", "listdir", "sync_dir")
@@ -109,3 +110,28 @@ def test_a_broker_without_descriptors_does_not_start_and_takes_no_directory_offl
         with pytest.raises(ConfigError, match="ulimit -n"):
             asyncio.run(life(full=True))
     asyncio.run(life(full=False))
+
+
+@pytest.mark.parametrize("on_lane", [False, True])
+def test_a_read_that_gets_no_descriptor_fails_alone(tmp_path, on_lane):
+    async def life():
+        async with Broker(tmp_path) as broker:
+            await broker.create()
+            assert await broker.append(0) == ErrorCode.NONE
+            partition = broker.replicas.partition("t", 0)
+            directory = partition.log.host
+            error = OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+            if on_lane:
+
+                def steps():
+                    yield
+                    raise error
+
+                with pytest.raises(StorageOfflineError):
+                    await disk_reads._run(directory, "read", steps())
+            else:
+                assert partition.unreadable(error).code == ErrorCode.KAFKA_STORAGE_ERROR
+            assert directory.offline_reason is None
+            assert await broker.append(0) == ErrorCode.NONE
+
+    asyncio.run(life())

@@ -47,6 +47,7 @@ class Broker:
             reserve_memory_offsets=self.metadata.reserve_memory_offsets,
             on_directory_offline=self.metadata.directory_failed,
             on_all_offline=self.all_offline.append,
+            on_deleted=self.metadata.confirm_deletions,
         )
         try:
             self.replicas.identify(self.metadata.image)
@@ -54,7 +55,7 @@ class Broker:
             for state in self.replicas.states:
                 if state.online:
                     await self.metadata.register_directory(state.directory_id, state.path)
-                    deleted = self.metadata.image.deletions.get(state.directory_id, ())
+                    deleted = self.metadata.image.deleted_in(state.directory_id)
                     await self.metadata.confirm_deletions(state.directory_id, deleted)
         except ConfigError:
             await self.metadata.close()
@@ -337,7 +338,7 @@ def test_a_kill_between_the_metadata_and_the_journal_leaves_no_folder_of_the_del
 
     async def life():
         async with broker:
-            left[:] = broker.metadata.image.deletions.values()
+            left[:] = broker.metadata.image.deletions
 
     run(life())
     assert len(left) == 1
@@ -347,3 +348,20 @@ def test_a_kill_between_the_metadata_and_the_journal_leaves_no_folder_of_the_del
     for path in broker.paths:
         assert not [name for name in os.listdir(path) if name.startswith("t-")]
         assert verify_directory(path) == []
+
+
+def test_the_metadata_forgets_a_deleted_topic_when_its_folders_are_gone(broker):
+    async def deleted():
+        async with broker:
+            await broker.metadata.delete_topics([TopicToDelete(name="t")])
+            assert {directory for directory, _ in broker.metadata.image.deletions} == {
+                state.directory_id for state in broker.replicas.states
+            }
+            async with asyncio.timeout(30):
+                while broker.metadata.image.deletions:
+                    broker.replicas._tick()
+                    await asyncio.sleep(0.01)
+            for path in broker.paths:
+                assert not [name for name in os.listdir(path) if name.startswith("t-")]
+
+    run(deleted())

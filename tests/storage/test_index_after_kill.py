@@ -122,3 +122,16 @@ def test_a_few_entries_of_an_active_segment_wait_in_memory(tmp_path):
     appended(engine, log, 3)
     engine.close()
     assert verify_directory(engine.path) == []
+
+
+def test_a_clean_stop_writes_the_entries_of_partitions_that_had_come_to_rest(tmp_path):
+    engine = Engine(tmp_path / "log")
+    engine.open()
+    log = engine.create(**OPTIONS)
+    appended(engine, log, 10)
+    engine.checkpoint()
+    assert not log.dirty
+    path = log.segments[-1].index_path
+    engine.close()
+    assert os.path.getsize(path) == 8 * 9
+    assert verify_directory(engine.path) == []

@@ -149,6 +149,16 @@ def test_direct_reads_give_the_same_bytes_at_any_place(tmp_path, size):
     file.close()
 
 
+def test_the_scrubber_of_a_real_directory_reads_past_the_page_cache(tmp_path):
+    """Its file system is wrapped, for descriptors that run out."""
+    with Engine(tmp_path, vfs=OsVfs()) as engine:
+        engine.fill(engine.create(), 1)
+        engine.checkpoint()
+        file = open_uncached(engine.directory.vfs, engine.log().segments[0].path)
+        assert isinstance(file, DirectFile)
+        file.close()
+
+
 def test_direct_reads_fall_back_where_the_file_system_cannot(tmp_path, monkeypatch):
     path = str(tmp_path / "x")
     data = os.urandom(10_000)

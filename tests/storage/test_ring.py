@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -10,8 +11,9 @@ from storage.support import SMALL, Engine, batch
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import CorruptionError
 from logbroker.storage.journal_contents import read_contents, write_contents
-from logbroker.storage.journal_format import read_commit, scan_heads
+from logbroker.storage.journal_format import encode_commit, read_commit, scan_heads
 from logbroker.storage.verify import verify_directory
+from logbroker.storage.vfs import OsVfs
 
 
 def ring_files(engine):
@@ -189,3 +191,38 @@ def test_a_ring_file_that_is_set_aside_is_not_missed(tmp_path):
     assert os.path.exists(ring_file.path)
     engine.reopen(cleanly=False)
     engine.close()
+
+
+def test_a_commit_that_is_being_made_is_in_flight_all_the_time(tmp_path, monkeypatch):
+    """Whoever asks while the lane encodes (the directory goes offline then) misses nobody."""
+    with Engine(tmp_path) as engine:
+        log = engine.create()
+        seen = []
+
+        def watched(*arguments):
+            seen.append(engine.directory.journal.in_flight())
+            return encode_commit(*arguments)
+
+        monkeypatch.setattr("logbroker.storage.journal.encode_commit", watched)
+        items = [engine.append(log) for _ in range(3)]
+        engine.run()
+        assert [item for found in seen for item in items if item in found] == items
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_commits_where_the_system_cannot_write_and_sync_in_one_call(tmp_path, monkeypatch, known):
+    flags_seen = []
+    real = os.pwritev
+
+    def pwritev(fd, buffers, position, flags=0):
+        flags_seen.append(flags)
+        if flags == os.RWF_DSYNC and not known:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(fd, buffers, position, flags)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    with Engine(tmp_path, vfs=OsVfs()) as engine:
+        engine.fill(engine.create(), 3)
+        assert engine.offline == []
+    assert flags_seen.count(os.RWF_DSYNC) >= 3
+    assert verify_directory(engine.path) == []
