@@ -27,6 +27,7 @@ from logbroker.base import failpoints
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Point, encode_point
 from logbroker.storage.executor import Steps
+from logbroker.storage.index import RECENT_ENTRIES
 from logbroker.storage.producer_state import ProducerEntry, encode_entries
 from logbroker.storage.segment import Segment, WriteJob
 from logbroker.storage.vfs import write_unsynced
@@ -404,6 +405,10 @@ class Checkpointer:
                 if segment.sealed:
                     segment.index.drop_memory()
                     segment.time_index.drop_memory()
+        for job in capture.jobs:
+            if not job.segment.sealed:
+                job.segment.index.drop_memory(RECENT_ENTRIES)
+                job.segment.time_index.drop_memory(RECENT_ENTRIES)
         for segment in capture.sealed:
             segment.indexes_durable = True
         stats = directory.stats

@@ -46,6 +46,7 @@ class ThreadExecutor:
         self._name = name
         self._queues: dict[str, queue.SimpleQueue[Any]] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._closing = False
 
     def submit(
         self,
@@ -53,7 +54,9 @@ class ThreadExecutor:
         steps: Steps[T],
         on_done: Callable[[T | None, BaseException | None], None] | None = None,
     ) -> None:
-        """See `Executor`."""
+        """See `Executor`; once `close` has begun nobody is left to want it, and nothing happens."""
+        if self._closing:
+            return
         waiting = self._queues.get(lane)
         if waiting is None:
             waiting = self._start(lane)
@@ -65,10 +68,11 @@ class ThreadExecutor:
             self._loop.call_soon_threadsafe(callback, argument)
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Let every lane finish what it has, then end the threads. Blocks; call when the loop has no more to submit."""
-        for waiting in self._queues.values():
+        """Let every lane finish what it has, then end the threads. Blocks; any thread, while the loop goes on."""
+        self._closing = True
+        for waiting in list(self._queues.values()):
             waiting.put(None)
-        for thread in self._threads.values():
+        for thread in list(self._threads.values()):
             thread.join(timeout_s)
         self._queues.clear()
         self._threads.clear()

@@ -4,8 +4,8 @@
 keys never falling. An entry is added every `index.interval.bytes` at most, so a lookup lands a few batches before its
 goal and the reader walks the rest.
 
-Entries of the segment being written stay in memory (`array`), and are appended to the file with plain writes at
-checkpoints. Files of sealed segments are looked up through read-only mappings, made lazily and kept in an LRU (the
+The last entries of the segment being written are in memory (`array`); they are appended to the file with plain writes at
+checkpoints, and those before them are read from there. Files of sealed segments are looked up through read-only mappings, made lazily and kept in an LRU (the
 kernel allows 65,530 mappings a process), and never longer than the file is: a mapping past the end would kill the process
 with SIGBUS. Index files carry no checksum and are not trusted: the reader checks every answer against the batch header it points
 to, and what is missing or wrong is rebuilt (`index_rebuild.py`).
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 OFFSET_ENTRY = struct.Struct(">II")
 TIME_ENTRY = struct.Struct(">qI")
 _MAPS_MIN = 16
+RECENT_ENTRIES = 256
+"""So many entries of an active segment stay in memory when they are in the file: where consumers that keep up look."""
 
 
 class MapCache:
@@ -161,11 +163,13 @@ class SparseIndex:
         pack = self._entry.pack
         return b"".join([pack(entries[at], entries[at + 1]) for at in range(0, len(entries), 2)])
 
-    def drop_memory(self) -> None:
-        """The segment is sealed and everything is in the file: read it from there."""
-        self.file_entries += self.memory_written
-        del self.memory[: 2 * self.memory_written]
-        self.memory_written = 0
+    def drop_memory(self, keep: int = 0) -> None:
+        """What has been written is read from the file from now on, but for the last `keep` entries of it."""
+        dropped = self.memory_written - keep
+        if dropped > 0:
+            self.file_entries += dropped
+            del self.memory[: 2 * dropped]
+            self.memory_written = keep
 
     def truncate(self, limit: int, maps: MapCache, path: str, *, field: int = 0) -> None:
         """Forget every entry whose key (with `field` 1: whose value) is `limit` or more; the file is cut later."""

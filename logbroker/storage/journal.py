@@ -5,7 +5,7 @@
 One commit is in flight at a time; a commit never crosses a file and never touches a block of an earlier one. Files
 are filled with zeros when they are made, so that a commit overwrites allocated blocks and fdatasync has no file metadata to
 write. A file is free again once a checkpoint has made everything in it durable elsewhere (`recycle`); until one is free,
-appends wait, and `ring_waits` counts that.
+appends wait, and `ring_waits` counts that. Control entries wait their turn among them: nothing that frees the ring waits for one.
 
 Crash story: `recovery.py` reads the ring back; `journal_format.py` says what makes a commit believable. Each start
 takes a new generation and salt, written durably to `journal/generations` before the first commit (`begin_generation`).

@@ -36,7 +36,7 @@ from logbroker.storage.producer_scan import scan_producers
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.replay import Piece, Plan
 from logbroker.storage.segment import Segment
-from logbroker.storage.segment_files import SNAPSHOT_SUFFIX, SUFFIXES, file_name, list_bases
+from logbroker.storage.segment_files import SNAPSHOT_SUFFIX, SUFFIXES, bases_of, file_name, list_bases
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
@@ -60,7 +60,10 @@ class Rebuild:
         plan: Plan,
         *,
         unclean: bool,
+        owned: bool,
     ) -> None:
+        self._owned = owned
+        """Whether the folder is there and says that it is this partition's."""
         self._directory = directory
         self._topic = topic
         self._index = index
@@ -97,12 +100,14 @@ class Rebuild:
         refused = (point.refused if point else "") or plan.corrupt
         if refused:
             raise CorruptionError(self.path, 0, refused)
-        exists = vfs.exists(self.path)
+        exists = self._owned or vfs.exists(self.path)
         if not exists and point is not None and point.segments:
             raise CorruptionError(
                 self.path, 0, "the partition's folder is missing; was a file system unmounted?"
             )
-        if (plan.pieces and not exists) or (exists and read_topic_id(vfs, self.path) != self._topic_id):
+        if (plan.pieces and not exists) or (
+            exists and not self._owned and read_topic_id(vfs, self.path) != self._topic_id
+        ):
             yield from make_folders_steps(directory, [(self.path, self._topic_id)])
             exists = True
         self._present = frozenset(list_bases(vfs, self.path) if exists else ())
@@ -422,11 +427,12 @@ class Rebuild:
         vfs = directory.vfs
         sure = self._plan.walk and self._unclean
         removed = sure
-        for base in reversed(list_bases(vfs, self.path)):
+        names = vfs.listdir(self.path)
+        for base in reversed(bases_of(names)):
             if base not in self._segments:
                 yield from directory.remove_segment_steps(Segment(self.path, base))
                 removed = True
-        for name in vfs.listdir(self.path):
+        for name in names:
             stem, _, suffix = name.partition(".")
             orphan = f".{suffix}" in SUFFIXES and stem.isdecimal() and int(stem) not in self._segments
             if orphan or name.endswith((".deleted", ".tmp")) or self._is_empty_view(name):

@@ -106,13 +106,14 @@ def recover_steps(
     changed: list[tuple[UUID, int]] = []
     newly_damaged = False
     cut_bytes = batches = 0
-    strays = yield from _set_aside(directory, known, deleted, points, plans)
+    strays, owned = yield from _set_aside(directory, known, deleted, points, plans)
     yield from _make_folders(directory, known, points, plans)
     for partition in known:
         key = (partition.topic_id.bytes, partition.partition)
         point = points.get(key)
         plan_ = plans.get(key) or Plan(point)
-        work = Rebuild(directory, *partition, point, plan_, unclean=unclean)
+        mine = f"{partition.topic}-{partition.partition}" in owned
+        work = Rebuild(directory, *partition, point, plan_, unclean=unclean, owned=mine)
         try:
             log = yield from work.steps()
         except CorruptionError as error:
@@ -223,8 +224,10 @@ def _set_aside(
     deleted: frozenset[UUID],
     points: dict[PartitionKey, Point],
     plans: dict[PartitionKey, Plan],
-) -> Steps[list[str]]:
+) -> Steps[tuple[list[str], set[str]]]:
     """Folders that the metadata doesn't know: finish an announced deletion, keep everything else under another name.
+
+    Returns those, and the folders that say of themselves that they are what the metadata takes them for.
 
     A folder whose owner can't be told, and of which nothing was ever known to be durable, may be that of an older topic
     of the same name: nothing in it is anybody's any more.
@@ -232,6 +235,7 @@ def _set_aside(
     vfs = directory.vfs
     expected = {f"{partition.topic}-{partition.partition}": partition.topic_id for partition in known}
     strays: list[str] = []
+    owned: set[str] = set()
     doomed: list[str] = []
     for name in vfs.listdir(directory.path):
         path = f"{directory.path}/{name}"
@@ -252,6 +256,7 @@ def _set_aside(
             if not any(file.endswith(LOG_SUFFIX) for file in vfs.listdir(path)):
                 continue
         elif owner == topic_id:
+            owned.add(name)
             continue
         found = plans.get((topic_id.bytes, int(index))) if topic_id is not None else None
         ours = topic_id in deleted or (found is not None and found.deleted)
@@ -277,7 +282,7 @@ def _set_aside(
         yield
     for path in doomed:
         yield from remove_folder_steps(vfs, path)
-    return strays
+    return strays, owned
 
 
 def _make_folders(

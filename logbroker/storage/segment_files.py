@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from logbroker.storage.vfs import Vfs
 
 LOG_SUFFIX = ".log"
@@ -20,8 +22,13 @@ def file_name(base_offset: int, suffix: str = LOG_SUFFIX) -> str:
 
 def list_bases(vfs: Vfs, directory: str) -> list[int]:
     """Base offsets of the segments in a partition's directory, ascending."""
+    return bases_of(vfs.listdir(directory))
+
+
+def bases_of(names: Iterable[str]) -> list[int]:
+    """Base offsets of the segments among these files, ascending."""
     bases = []
-    for name in vfs.listdir(directory):
+    for name in names:
         stem, dot, suffix = name.partition(".")
         if dot + suffix == LOG_SUFFIX and len(stem) == 20 and stem.isdecimal():
             bases.append(int(stem))

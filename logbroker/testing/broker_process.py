@@ -293,8 +293,10 @@ class BrokerProcess:
         if self._process is not None:
             self.resume()
             self.stop()
-        faults = [line for line in self.lines if any(fault in line for fault in FAULTS)]
-        assert not faults, "the broker's log has a traceback:\n" + "\n".join(faults[:5])
+        first = next(
+            (at for at, line in enumerate(self.lines) if any(fault in line for fault in FAULTS)), None
+        )
+        assert first is None, "the broker's log has a traceback:\n" + "\n".join(self.lines[first:][:80])
         for directory in self.log_dirs if self.verify else ():
             if directory.exists():
                 done = run_cli("log", "verify", str(directory))

@@ -7,6 +7,7 @@ import os
 import pytest
 from storage.support import NOW, Engine, batch
 
+from logbroker.storage.index import RECENT_ENTRIES
 from logbroker.storage.segment import INDEX_WRITE_ENTRIES
 from logbroker.storage.verify import verify_directory
 from logbroker.storage.vfs import OsFile, OsVfs
@@ -134,4 +135,31 @@ def test_a_clean_stop_writes_the_entries_of_partitions_that_had_come_to_rest(tmp
     path = log.segments[-1].index_path
     engine.close()
     assert os.path.getsize(path) == 8 * 9
+    assert verify_directory(engine.path) == []
+
+
+def test_an_active_segment_keeps_only_its_last_index_entries_in_memory(tmp_path):
+    """However large it grows; what lies before them is looked up in the file."""
+    engine = Engine(tmp_path / "log", journal_file_bytes=1 << 20)
+    engine.open()
+    log = engine.create(**OPTIONS)
+    most = 0
+    for _ in range(12):
+        for _ in range(100):
+            engine.append(log, batch(200))
+        engine.checkpoint()
+        active = log.segments[-1]
+        most = max(most, len(active.index.memory) // 2, len(active.time_index.memory) // 2)
+    assert len(log.segments) == 1
+    assert len(active.index) == 1199
+    assert most < RECENT_ENTRIES + INDEX_WRITE_ENTRIES + 100
+    reader = engine.directory.reader()
+    for offset in range(0, 1200, 7):
+        assert int.from_bytes(bytes(log.read(offset, 1, reader)[0][:8]), "big") == offset
+    assert not reader.maps.suspects
+    engine.directory.truncate_to(log, 300, lambda _: None)
+    engine.run()
+    assert log.end_offset == 300
+    assert len(active.index) == 299
+    engine.close()
     assert verify_directory(engine.path) == []

@@ -197,3 +197,15 @@ def test_a_partition_that_only_the_journal_holds_is_checked_there(tmp_path):
     report = verify(engine.path)
     assert report.problems == []
     assert (report.partitions, report.batches) == (1, 3)
+
+
+def test_a_missing_folder_after_a_kill_may_be_a_finished_deletion(tmp_path):
+    """The metadata knows, and verify doesn't ask it: a start that was killed had removed the folder and not yet said so."""
+    engine = engine_with(tmp_path / "d")
+    engine.checkpoint()
+    engine.fill(engine.log(), 1)
+    engine.kill()
+    shutil.rmtree(f"{engine.path}/t-0")
+    assert problems(engine) == []
+    ((_, _, what),) = [note for note in notes(engine) if "folder is missing" in note[2]]
+    assert "unless its topic was deleted" in what
