@@ -20,6 +20,7 @@ from logbroker.records.batch import TIMESTAMP_TYPE_MASK, TRANSACTIONAL_MASK, par
 from logbroker.records.iterator import InvalidRecordError
 from logbroker.replication.partition import Partition
 from logbroker.storage.append import JournalItem
+from logbroker.storage.log import Log
 from logbroker.wire.messages.produce import (
     BatchIndexAndErrorMessage,
     PartitionProduceData,
@@ -41,37 +42,41 @@ _ATTRIBUTES_LOW_BYTE: Final = 22
 
 
 def _single_done(item: JournalItem) -> None:
-    """Answer a request of one batch, the usual case: by one `struct` pack."""
-    context: RequestContext = item.waiter
-    if context.payload is None:
-        log = item.log
-        if item.error:
-            _send_single(context, log.topic_bytes, log.topic_id_bytes, log.index, item.error)
-            return
-        version = context.route.version
-        context.send_frame(
-            single_produce_reply(
-                version,
-                context.correlation_id,
-                log.topic_id_bytes if version >= TOPIC_ID_FROM else log.topic_bytes,
-                log.index,
-                0,
-                item.base_offset,
-                _append_time(item),
-                log.start_offset,
-            )
-        )
+    """Answer a request of one batch, the usual case."""
+    log = item.log
+    if item.error:
+        _send_single(item.waiter, log, item.error)
+    else:
+        _send_single(item.waiter, log, 0, item.base_offset, _append_time(item), log.start_offset)
 
 
 def _single_late(context: RequestContext) -> None:
-    log = context.request.log
-    _send_single(context, log.topic_bytes, log.topic_id_bytes, log.index, ErrorCode.REQUEST_TIMED_OUT)
+    _send_single(context, context.request.log, ErrorCode.REQUEST_TIMED_OUT)
 
 
-def _send_single(context: RequestContext, topic: bytes, topic_id: bytes, index: int, error: int) -> None:
+def _send_single(
+    context: RequestContext,
+    log: Log,
+    error: int,
+    base_offset: int = -1,
+    append_time_ms: int = -1,
+    start_offset: int = -1,
+) -> None:
+    """By one `struct` pack; ignored when the request is answered already."""
     version = context.route.version
-    name = topic_id if version >= TOPIC_ID_FROM else topic
-    context.send_frame(single_produce_reply(version, context.correlation_id, name, index, error, -1, -1, -1))
+    topic = log.topic_id_bytes if version >= TOPIC_ID_FROM else log.topic_bytes
+    context.send_frame(
+        single_produce_reply(
+            version,
+            context.correlation_id,
+            topic,
+            log.index,
+            error,
+            base_offset,
+            append_time_ms,
+            start_offset,
+        )
+    )
 
 
 class _Several:
