@@ -186,14 +186,13 @@ class Checkpointer:
     def _start_writeback(self) -> None:
         directory = self._directory
         self._writing_back = True
-        logs = list(self.dirty)
+        logs = {log: self.keeps_cached(log) for log in self.dirty}
         folders = [log for log in logs if not log.created]
         jobs = [
             job
-            for log in logs
+            for log, cached in logs.items()
             for segment in log.segments
-            if segment.tail
-            and (job := segment.unwritten(with_indexes=False, cached=self.keeps_cached(log))) is not None
+            if segment.tail and (job := segment.unwritten(with_indexes=False, cached=cached)) is not None
         ]
         directory.executor.submit(
             "writer",
@@ -264,22 +263,19 @@ class Checkpointer:
                     capture.sealed.append(segment)
             self.points[(log.topic_id_bytes, log.index)] = (point_of(log), log.producers.capture())
         if clean:
-            capture.jobs += self._unwritten_indexes(capture.logs)
+            capture.jobs += self._unwritten_indexes()
         self._last_ms = directory.clock.wall_ms()
         self.dirty = {}
         capture.points = self.points.copy()
         return capture
 
-    def _unwritten_indexes(self, captured: list[Log]) -> Iterator[WriteJob]:
+    def _unwritten_indexes(self) -> Iterator[WriteJob]:
         """Index entries that wait in memory for more to come, of partitions that a last checkpoint has no other reason to look at."""
-        seen = set(captured)
         for log in self._directory.logs.values():
-            if log not in seen and not log.refused and not self._directory.deletions.holds(log):
-                active = log.segments[-1]
-                if active.index.unwritten_entries or active.time_index.unwritten_entries:
-                    job = active.unwritten(with_indexes=True)
-                    if job is not None:
-                        yield job
+            if log not in self.dirty and not log.refused and not self._directory.deletions.holds(log):
+                job = log.segments[-1].unwritten(with_indexes=True)
+                if job is not None:
+                    yield job
 
     def _sync(self, capture: _Capture, error: BaseException | None) -> None:
         if error is not None:

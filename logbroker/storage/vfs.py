@@ -228,9 +228,7 @@ class OsFile:
         try:
             written = os.pwritev(self._fd, buffers, position, os.RWF_DSYNC)
         except OSError as error:
-            if (
-                error.errno == errno.EOPNOTSUPP
-            ):  # this kernel or file system doesn't know the flag; nothing was written
+            if error.errno == errno.EOPNOTSUPP:  # the flag isn't known here; nothing was written
                 return False
             error.filename = self.path
             raise
