@@ -70,11 +70,13 @@ def pytest_make_collect_report(
 def make_broker(tmp_path: pathlib.Path) -> Iterator[Callable[..., BrokerProcess]]:
     """Makes brokers that are not started yet: make_broker(name="data", settings={...}, environment={...}).
 
+    The name is that of the data directory below `tmp_path`, or a path of its own.
+
     Each is held to its end (`BrokerProcess.check`) after the test, unless the test failed before.
     """
     made: list[BrokerProcess] = []
 
-    def make(name: str = "data", **options: object) -> BrokerProcess:
+    def make(name: str | pathlib.Path = "data", **options: object) -> BrokerProcess:
         broker = BrokerProcess(tmp_path / name, **options)  # type: ignore[arg-type]
         made.append(broker)
         return broker

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pathlib
 import threading
 import time
 
@@ -18,7 +17,6 @@ from chaos.settings import small_ring
 from logbroker.base.error_codes import ErrorCode
 from logbroker.testing import fail_sync, power_cut
 from logbroker.testing.acked import Ledger, parse_payload, records_in, verify
-from logbroker.testing.broker_process import BrokerProcess
 from logbroker.testing.fail_sync import FailSync
 from logbroker.testing.load import STEADY, Load
 from logbroker.testing.power_cut import LoopDisk
@@ -50,24 +48,6 @@ def disk(tmp_path):
     directory.mkdir()
     with LoopDisk(str(directory), DISK_BYTES) as disk:
         yield disk
-
-
-@pytest.fixture
-def brokers():
-    """Makes brokers. In the end each stops cleanly, with no traceback in its log, and its directories verify."""
-    made = []
-
-    def make(data_dir, **options):
-        made.append(BrokerProcess(pathlib.Path(data_dir), **options))
-        return made[-1]
-
-    try:
-        yield make
-        for broker in made:
-            broker.check()
-    finally:
-        for broker in made:
-            broker.end()
 
 
 def under_load(broker, seed, **options):
@@ -120,9 +100,9 @@ class TestOneSyncFails:
             ("/data:syncfs", errno.EIO),  # a checkpoint of many files
         ],
     )
-    def test_of_the_only_log_directory(self, brokers, tmp_path, seed, path, error):
+    def test_of_the_only_log_directory(self, make_broker, tmp_path, seed, path, error):
         failing = FailSync(str(tmp_path))
-        broker = brokers(tmp_path / "data", settings=SETTINGS, environment=failing.environment())
+        broker = make_broker(tmp_path / "data", settings=SETTINGS, environment=failing.environment())
         ledger, load = under_load(broker, seed, partitions=200 if "syncfs" in path else 12)
         failing.arm(path, error)
         ends_with_the_reason(broker, load, os.strerror(error))
@@ -132,14 +112,14 @@ class TestOneSyncFails:
         everything_is_there(broker, ledger, load)
         broker.stop()
 
-    def test_of_the_metadata(self, brokers, tmp_path, seed):
+    def test_of_the_metadata(self, make_broker, tmp_path, seed):
         failing = FailSync(str(tmp_path))
         settings = {
             **SETTINGS,
             "log.dirs": str(tmp_path / "data"),
             "metadata.log.dir": str(tmp_path / "metadata"),
         }
-        broker = brokers(tmp_path / "data", settings=settings, environment=failing.environment())
+        broker = make_broker(tmp_path / "data", settings=settings, environment=failing.environment())
         ledger, load = under_load(broker, seed)
         failing.arm("metadata.sqlite")
         assert broker.wait_exit(timeout_s=60) == 1, broker.log_text()
@@ -151,14 +131,14 @@ class TestOneSyncFails:
         everything_is_there(broker, ledger, load)
         broker.stop()
 
-    def test_of_one_directory_of_two(self, brokers, tmp_path, seed):
+    def test_of_one_directory_of_two(self, make_broker, tmp_path, seed):
         failing = FailSync(str(tmp_path))
         settings = {
             **SETTINGS,
             "log.dirs": f"{tmp_path}/one,{tmp_path}/two",
             "metadata.log.dir": f"{tmp_path}/metadata",
         }
-        broker = brokers(tmp_path / "data", settings=settings, environment=failing.environment())
+        broker = make_broker(tmp_path / "data", settings=settings, environment=failing.environment())
         ledger, load = under_load(broker, seed, churn=False)
         failing.arm(f"{tmp_path}/two/journal")
         wait_until(lambda: broker.events("a log directory went offline"), broker.log_text)
@@ -202,10 +182,10 @@ def check_acked(client, ledger):
 class TestRealDisk:
     pytestmark = needs_root
 
-    def test_the_kernel_loses_pages(self, disk, brokers, seed):
+    def test_the_kernel_loses_pages(self, disk, make_broker, seed):
         # No direct syncs, which append to segments: see `LoopDisk.starve`. A ring's commits begin on fresh blocks.
         settings = {**SETTINGS, **small_ring(8 << 20, log_journal_files=2)}
-        broker = brokers(f"{disk.path}/data", settings=settings)
+        broker = make_broker(f"{disk.path}/data", settings=settings)
         ledger, load = under_load(broker, seed)
         broker.pause()  # the harness may punch a hole where somebody writes just now
         disk.starve()
@@ -218,8 +198,8 @@ class TestRealDisk:
         everything_is_there(broker, ledger, load)
         broker.stop()
 
-    def test_read_only(self, disk, brokers, seed):
-        broker = brokers(f"{disk.path}/data", settings=SETTINGS)
+    def test_read_only(self, disk, make_broker, seed):
+        broker = make_broker(f"{disk.path}/data", settings=SETTINGS)
         ledger, load = under_load(broker, seed)
         disk.abort()
         ends_with_the_reason(broker, load)
@@ -227,9 +207,9 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_full_to_the_last_byte(self, disk, brokers, seed):
+    def test_full_to_the_last_byte(self, disk, make_broker, seed):
         settings = {**SETTINGS, "log.disk.reserve.bytes": "0"}
-        broker = brokers(f"{disk.path}/data", settings=settings)
+        broker = make_broker(f"{disk.path}/data", settings=settings)
         ledger, load = under_load(broker, seed)
         disk.fill()
         ends_with_the_reason(broker, load)  # ENOSPC, or a write that came out short
@@ -237,9 +217,11 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_full_to_the_reserve(self, disk, brokers, seed):
+    def test_full_to_the_reserve(self, disk, make_broker, seed):
         # Another program fills the disk: nobody looks for up to a second, in which the reserve has to last.
-        broker = brokers(f"{disk.path}/data", settings={**SETTINGS, "log.disk.reserve.bytes": str(64 << 20)})
+        broker = make_broker(
+            f"{disk.path}/data", settings={**SETTINGS, "log.disk.reserve.bytes": str(64 << 20)}
+        )
         ledger, load = under_load(broker, seed, churn=False)
         disk.fill(leave_bytes=66 << 20)
         wait_until(lambda: ErrorCode.KAFKA_STORAGE_ERROR in ledger.errors, broker.log_text)
@@ -261,10 +243,10 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_unmounted_while_running(self, disk, brokers, tmp_path, seed):
+    def test_unmounted_while_running(self, disk, make_broker, tmp_path, seed):
         # The mount point itself is the log directory: what is written there by name would go to the disk below.
         settings = {**SETTINGS, "log.dirs": disk.path, "metadata.log.dir": str(tmp_path / "metadata")}
-        broker = brokers(tmp_path / "none", settings=settings)
+        broker = make_broker(tmp_path / "none", settings=settings)
         ledger, load = under_load(broker, seed)
         disk.detach()
         ends_with_the_reason(broker, load)  # unmounted, or a file that isn't found any more
@@ -274,10 +256,10 @@ class TestRealDisk:
         everything_is_there(broker, ledger, load)
 
     @pytest.mark.parametrize("which", ["log.dirs", "metadata.log.dir"])
-    def test_unmounted_at_the_start(self, disk, brokers, tmp_path, seed, which):
+    def test_unmounted_at_the_start(self, disk, make_broker, tmp_path, seed, which):
         places = {"log.dirs": str(tmp_path / "logs"), "metadata.log.dir": str(tmp_path / "metadata")}
         places[which] = f"{disk.path}/here"
-        broker = brokers(tmp_path / "none", settings={**SETTINGS, **places})
+        broker = make_broker(tmp_path / "none", settings={**SETTINGS, **places})
         ledger, load = under_load(broker, seed)
         load.stop()
         broker.stop()
@@ -290,13 +272,13 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_one_of_two_unmounted_at_the_start(self, disk, brokers, tmp_path, seed):
+    def test_one_of_two_unmounted_at_the_start(self, disk, make_broker, tmp_path, seed):
         settings = {
             **SETTINGS,
             "log.dirs": f"{tmp_path}/one,{disk.path}/two",
             "metadata.log.dir": f"{tmp_path}/metadata",
         }
-        broker = brokers(tmp_path / "data", settings=settings)
+        broker = make_broker(tmp_path / "data", settings=settings)
         ledger, load = under_load(broker, seed, churn=False)
         load.stop()
         broker.stop()
@@ -311,13 +293,13 @@ class TestRealDisk:
         broker.start()
         everything_is_there(broker, ledger, load)
 
-    def test_the_metadata_goes_away(self, disk, brokers, tmp_path, seed):
+    def test_the_metadata_goes_away(self, disk, make_broker, tmp_path, seed):
         settings = {
             **SETTINGS,
             "log.dirs": str(tmp_path / "data"),
             "metadata.log.dir": f"{disk.path}/metadata",
         }
-        broker = brokers(tmp_path / "data", settings=settings)
+        broker = make_broker(tmp_path / "data", settings=settings)
         ledger, load = under_load(broker, seed)
         disk.abort()
         assert broker.wait_exit(timeout_s=60) == 1, broker.log_text()
