@@ -30,6 +30,12 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
+def wait_until_the_broker_is_gone(data_dir):
+    """The broker holds the lock as long as it lives; the test's time limit ends this."""
+    with open(data_dir / ".lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def command(data_dir, port, metrics_port):
     return [
         *(sys.executable, str(RUN), "--data-dir", str(data_dir)),
@@ -87,10 +93,20 @@ def test_a_terminal_that_goes_away_takes_the_broker_along(tmp_path, started_by):
         os.kill(pid, signal.SIGKILL)
     os.close(terminal)
     os.waitpid(pid, 0)
-    with open(tmp_path / "data" / ".lock") as lock:
-        fcntl.flock(
-            lock, fcntl.LOCK_EX
-        )  # the broker holds it as long as it lives; the test's time limit ends this
+    wait_until_the_broker_is_gone(tmp_path / "data")
+
+
+def test_output_that_nobody_takes_ends_the_broker(tmp_path):
+    """The terminal can go in the middle of a line: to write the rest of it is an error, and the broker must not outlive that."""
+    with subprocess.Popen(
+        command(tmp_path / "data", *free_ports(2)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        while b"producer.produce(" not in run.stdout.readline():  # the last line but one
+            assert run.poll() is None
+        run.stdout.close()
+        assert run.wait(TIMEOUT_S) != 0
+    wait_until_the_broker_is_gone(tmp_path / "data")
 
 
 def test_a_port_that_is_taken_is_said_to_be(tmp_path):

@@ -61,7 +61,7 @@ def main() -> int:
         parent = os.getppid()
         for number, meant in PASSED_ON.items():
             signal.signal(number, lambda _got, _frame, meant=meant: _pass_on(broker, meant))
-        with _terminal_of(broker):
+        with _stopped_at_the_end(broker), _terminal_of(broker):
             if _wait_until_ready(broker, channel):
                 shown = subprocess.run([LOGBROKER, "tour", "--bootstrap-server", server], check=False)
                 if shown.returncode == 0:
@@ -69,10 +69,19 @@ def main() -> int:
                         f"\nmetrics: http://{HOST}:{wanted.metrics_port}/metrics   stop: Ctrl-C", flush=True
                     )
                 elif broker.poll() is None:
-                    broker.send_signal(signal.SIGTERM)
-                    broker.wait()
                     return 1
             return _wait_for_the_end(broker, parent)
+
+
+@contextlib.contextmanager
+def _stopped_at_the_end(broker: subprocess.Popen[bytes]) -> Iterator[None]:
+    """However this program ends, the broker ends before it: by an error too, such as that of writing to a terminal that is gone."""
+    try:
+        yield
+    finally:
+        if broker.poll() is None:
+            _pass_on(broker, signal.SIGTERM)
+            broker.wait()
 
 
 def _wait_for_the_end(broker: subprocess.Popen[bytes], parent: int) -> int:
