@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from logbroker.config.describe import BrokerConfigs, Described, Synonym, describe_broker, describe_topic
+from logbroker.config.describe import (
+    BrokerConfigs,
+    Described,
+    Synonym,
+    describe_broker,
+    describe_group,
+    describe_topic,
+)
 from logbroker.config.settings import SETTINGS
 from logbroker.config.values import ConfigSource
 from logbroker.metadata.events import CLUSTER_SCOPE
@@ -30,6 +37,14 @@ def described_topic(
         # Fixed at creation: the broker's default came later, and says nothing about this topic.
         overrides = {**overrides, "storage.type": "log"}
     return describe_topic(broker_configs(image), overrides, names)
+
+
+def described_group(
+    image: ClusterImage, group_id: str, names: Iterable[str] | None = None
+) -> list[Described]:
+    """The configs of a consumer group, whether it exists or not; `names` or all."""
+    group = image.groups.get(group_id)
+    return describe_group(broker_configs(image), {} if group is None else group.configs, names)
 
 
 def described_broker(image: ClusterImage, names: Iterable[str] | None = None) -> list[Described]:

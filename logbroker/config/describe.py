@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from logbroker.config import group as groups
+from logbroker.config.group import GROUP_CONFIGS
 from logbroker.config.setting import Setting
 from logbroker.config.settings import SETTINGS, Settings, amend, find
 from logbroker.config.sources import ConfigSources
@@ -95,6 +97,26 @@ def describe_topic(
             synonyms.insert(0, Synonym(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG))
         else:
             value = format_value(broker_default(setting, effective))
+        described.append(_described(value, setting, synonyms, read_only=False))
+    return described
+
+
+def describe_group(
+    broker: BrokerConfigs, overrides: Mapping[str, str], names: Iterable[str] | None = None
+) -> list[Described]:
+    """A consumer group's configs; arguments as `describe_topic`."""
+    effective = broker.effective()
+    wanted = None if names is None else set(names)
+    described = []
+    for name, setting in GROUP_CONFIGS.items():
+        if wanted is not None and name not in wanted:
+            continue
+        synonyms = _broker_synonyms(broker, [setting.broker])
+        if name in overrides:
+            value = format_value(parse_value(setting.type, overrides[name]))
+            synonyms.insert(0, Synonym(name, value, ConfigSource.GROUP_CONFIG))
+        else:
+            value = groups.broker_default(setting, effective)
         described.append(_described(value, setting, synonyms, read_only=False))
     return described
 

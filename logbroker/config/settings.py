@@ -2,7 +2,7 @@
 
 `Settings` has one attribute per setting: Kafka's dotted name with `_` for `.` (`settings.log_segment_bytes`). What is
 known about each (type, unit, bounds, documentation, whether it can change while running, Kafka's default) stands in
-`SETTINGS`, by dotted name, and is declared once, in the section it belongs to (`_server.py`, `_log.py`, `_topics.py`).
+`SETTINGS`, by dotted name, and is declared once, in the section it belongs to (`_server.py`, `_log.py`, `_topics.py`, `_groups.py`).
 
 `Settings(...)` itself checks nothing, so a test may take a tiny segment; everything an operator writes goes through
 `build`, which reports every problem at once. A running broker holds one `Settings`; a change at run time is a new value
@@ -18,7 +18,7 @@ from typing import get_args
 import msgspec
 
 from logbroker.base.errors import ConfigError
-from logbroker.config._topics import TopicSection
+from logbroker.config._groups import ConsumerGroupSection
 from logbroker.config.endpoints import SECURITY_PROTOCOLS, Endpoint, parse_endpoints, protocol_map
 from logbroker.config.setting import Setting
 from logbroker.config.values import Value
@@ -32,7 +32,7 @@ class SettingsError(ConfigError):
         super().__init__("\n".join(self.problems))
 
 
-class Settings(TopicSection, frozen=True, kw_only=True):
+class Settings(ConsumerGroupSection, frozen=True, kw_only=True):
     """All settings of one broker; see `SETTINGS` for what each means."""
 
     @property
@@ -177,6 +177,12 @@ def contradictions(settings: Settings) -> list[str]:
     at_most("message.max.bytes", "socket.request.max.bytes")
     at_most("socket.request.max.bytes", "queued.max.request.bytes")
     at_most("group.min.session.timeout.ms", "group.max.session.timeout.ms")
+    at_most("group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms")
+    at_most("group.consumer.session.timeout.ms", "group.consumer.max.session.timeout.ms")
+    at_most("group.consumer.min.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms")
+    at_most("group.consumer.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms")
+    at_most("group.consumer.min.assignment.interval.ms", "group.consumer.assignment.interval.ms")
+    at_most("group.consumer.assignment.interval.ms", "group.consumer.max.assignment.interval.ms")
     at_most("log.journal.group.max.bytes", "log.journal.file.bytes", 2)
     at_most("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms")
 
@@ -221,7 +227,6 @@ _ABSENT = (
     ("replica.", "clusters are not in this version"),
     ("transaction", "transactions are not in this version"),
     ("remote.", "tiered storage is not in this version"),
-    ("group.consumer.", "the consumer group protocol of KIP-848 is not in this version"),
     ("group.share.", "share groups are not in this version"),
     ("group.streams.", "streams groups are not in this version"),
     ("share.coordinator.", "share groups are not in this version"),

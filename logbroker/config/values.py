@@ -39,6 +39,17 @@ class ConfigType(IntEnum):
     PASSWORD = 9
 
 
+class ResourceType(IntEnum):
+    """What a config belongs to, by its number in the protocol."""
+
+    UNKNOWN = 0
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
+
+
 class ConfigSource(IntEnum):
     """Where a value came from, by its number in a DescribeConfigs response."""
 
@@ -48,6 +59,9 @@ class ConfigSource(IntEnum):
     DYNAMIC_DEFAULT_BROKER_CONFIG = 3
     STATIC_BROKER_CONFIG = 4
     DEFAULT_CONFIG = 5
+    DYNAMIC_BROKER_LOGGER_CONFIG = 6
+    CLIENT_METRICS_CONFIG = 7
+    GROUP_CONFIG = 8
 
 
 INTEGER_LIMITS: dict[ConfigType, tuple[int, int]] = {

@@ -16,35 +16,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, ConfigError
+from logbroker.config import group as group_configs
 from logbroker.config.setting import Setting
 from logbroker.config.settings import DYNAMIC, SETTINGS, explain_unknown, find
 from logbroker.config.topic import TOPIC_CONFIGS, broker_default, validate_change
-from logbroker.config.values import ConfigType, format_value
+from logbroker.config.values import ConfigType, ResourceType, format_value
 from logbroker.metadata.controller import check_length
 from logbroker.metadata.events import (
     CLUSTER_SCOPE,
     BrokerConfigChanged,
     Event,
+    GroupConfigChanged,
     TopicConfigChanged,
     apply,
     merge_changes,
 )
 from logbroker.metadata.image import ClusterImage, TopicConfigResolver, TopicImage
 from logbroker.metadata.topic_names import name_problem
-
-
-class ResourceType(IntEnum):
-    """What a config belongs to, by its number in the protocol."""
-
-    UNKNOWN = 0
-    TOPIC = 2
-    BROKER = 4
-    BROKER_LOGGER = 8
-    CLIENT_METRICS = 16
-    GROUP = 32
 
 
 class Operation(IntEnum):
@@ -55,6 +47,9 @@ class Operation(IntEnum):
     APPEND = 2
     SUBTRACT = 3
 
+
+GROUPS_WITH_CONFIGS_MAX: Final = 10_000
+"""Groups that may have configs of their own, as anybody may name a group that doesn't exist."""
 
 _OPERATIONS = frozenset(Operation)
 
@@ -127,6 +122,8 @@ def alter_configs(
                     image = _tried(image, event)
                     events.append(event)
                     event = None
+            elif kind == ResourceType.GROUP:
+                event = _alter_group(image, resource)
             elif kind == ResourceType.BROKER_LOGGER:
                 raise _invalid_request(
                     "This broker has no loggers to set one by one; set the broker config log.level instead."
@@ -198,6 +195,23 @@ def _alter_broker(image: ClusterImage, resource: ResourceChanges) -> Event | Non
     return BrokerConfigChanged(scope, real) if real else None
 
 
+def _alter_group(image: ClusterImage, resource: ResourceChanges) -> Event | None:
+    name = resource.resource_name
+    if not name:
+        raise _invalid_request("Default group resources are not allowed.")
+    known = image.groups.get(name)
+    current: Mapping[str, str] = {} if known is None else known.configs
+    changes = _resulting(resource, current, _NoLists())
+    group_configs.validate(image.settings, merge_changes(current, changes))
+    real = _differing(current, changes)
+    if real and known is None and len(image.groups) >= GROUPS_WITH_CONFIGS_MAX:
+        raise BrokerError(
+            ErrorCode.POLICY_VIOLATION,
+            f"{GROUPS_WITH_CONFIGS_MAX} groups have configs of their own already; delete some of them first.",
+        )
+    return GroupConfigChanged(name, real) if real else None
+
+
 def broker_scope(resource_name: str, node_id: int) -> str:
     """The scope that a broker resource's name stands for: "" for every broker, else this broker's id.
 
@@ -225,6 +239,14 @@ def _tried(image: ClusterImage, event: Event) -> ClusterImage:
         return apply(image, [event])
     except ConfigError as error:
         raise _invalid_request(str(error)) from None
+
+
+class _NoLists:
+    """Configs of which none is a list, as APPEND and SUBTRACT see them."""
+
+    def current(self, name: str) -> str | None:
+        """No value: it is no list."""
+        return None
 
 
 class _TopicLists:
@@ -266,7 +288,7 @@ class _BrokerLists:
 
 
 def _resulting(
-    resource: ResourceChanges, current: Mapping[str, str], lists: _TopicLists | _BrokerLists
+    resource: ResourceChanges, current: Mapping[str, str], lists: _TopicLists | _BrokerLists | _NoLists
 ) -> dict[str, str | None]:
     """The value that each named config will have; None for none."""
     results: dict[str, str | None] = {}

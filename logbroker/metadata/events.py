@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from logbroker.base.errors import BrokerError, ConfigError
+from logbroker.config.group import GroupConfig
 from logbroker.config.settings import Settings, amend
 from logbroker.config.sources import ConfigSources
 from logbroker.config.topic import TopicConfig
@@ -23,6 +24,7 @@ from logbroker.metadata.image import (
     DIRECTORY_UNASSIGNED,
     ClusterImage,
     DirectoryImage,
+    GroupImage,
     PartitionImage,
     TopicConfigResolver,
     TopicImage,
@@ -92,6 +94,14 @@ class BrokerConfigChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupConfigChanged:
+    """Configs of a consumer group were set (text) or taken away (None)."""
+
+    group_id: str
+    changes: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderEpochBumped:
     """Partitions of a topic got a new leader epoch, as after an unclean stop.
 
@@ -142,6 +152,7 @@ Event: TypeAlias = (
     | DeletionsConfirmed
     | TopicConfigChanged
     | BrokerConfigChanged
+    | GroupConfigChanged
     | LeaderEpochBumped
     | ProducerIdsReserved
     | DirectoryRegistered
@@ -230,6 +241,11 @@ class _Draft:
                     f"the topic {name} can't keep its config under these settings: {error}"
                 ) from error
             topics[name] = replace(topic, config=config)
+        self.changed["default_group_config"] = GroupConfig.resolve(settings, {})
+        if self.get("groups"):
+            groups = self.edit("groups")
+            for name, group in groups.items():
+                groups[name] = GroupImage(group.configs, GroupConfig.resolve(settings, group.configs))
 
     def finish(self) -> ClusterImage:
         """The new image."""
@@ -307,6 +323,16 @@ def _broker_config_changed(draft: _Draft, event: BrokerConfigChanged) -> None:
     draft.use_settings(effective_settings(draft.get("static_settings"), configs, draft.get("node_id")))
 
 
+def _group_config_changed(draft: _Draft, event: GroupConfigChanged) -> None:
+    groups = draft.edit("groups")
+    group: GroupImage | None = groups.get(event.group_id)
+    merged = merge_changes({} if group is None else group.configs, event.changes)
+    if merged:
+        groups[event.group_id] = GroupImage(merged, GroupConfig.resolve(draft.get("settings"), merged))
+    else:
+        groups.pop(event.group_id, None)
+
+
 def _leader_epoch_bumped(draft: _Draft, event: LeaderEpochBumped) -> None:
     draft.visible = True
     topics = draft.edit("topics")
@@ -343,6 +369,7 @@ _APPLY: dict[type, Any] = {
     DeletionsConfirmed: _deletions_confirmed,
     TopicConfigChanged: _topic_config_changed,
     BrokerConfigChanged: _broker_config_changed,
+    GroupConfigChanged: _group_config_changed,
     LeaderEpochBumped: _leader_epoch_bumped,
     ProducerIdsReserved: _producer_ids_reserved,
     DirectoryRegistered: _directory_registered,

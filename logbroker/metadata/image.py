@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from logbroker.config.group import GroupConfig
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
 from logbroker.config.topic import TopicConfig
@@ -88,6 +89,14 @@ class DirectoryImage:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupImage:
+    """The configs that were set on a consumer group, as text, and what it runs with."""
+
+    configs: Mapping[str, str]
+    config: GroupConfig
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterImage:
     """Everything; see the module's docstring.
 
@@ -97,6 +106,8 @@ class ClusterImage:
         settings: the same with the dynamic overrides of `broker_configs` on top: what is in force.
         broker_configs: dynamic overrides, by scope ("" is the whole cluster's default, else a broker id) and name.
         default_topic_config: what a topic without overrides runs with.
+        default_group_config: what a consumer group without configs of its own runs with.
+        groups: groups that have configs of their own, whether they exist or not.
         topic_names: topic id to name.
         collisions: for names with a `.` or `_`, the key that colliding names share, to the name.
         partition_count: of all topics.
@@ -112,8 +123,10 @@ class ClusterImage:
     static_settings: Settings
     settings: Settings
     default_topic_config: TopicConfig
+    default_group_config: GroupConfig
     static_sources: ConfigSources = field(default_factory=ConfigSources)
     broker_configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    groups: Mapping[str, GroupImage] = field(default_factory=dict)
     brokers: Mapping[int, BrokerImage] = field(default_factory=dict)
     topics: Mapping[str, TopicImage] = field(default_factory=dict)
     topic_names: Mapping[UUID, str] = field(default_factory=dict)
@@ -133,6 +146,11 @@ class ClusterImage:
     def controller_id(self) -> int:
         """The broker that changes metadata: alone, this one."""
         return self.node_id
+
+    def group_config(self, group_id: str) -> GroupConfig:
+        """What a consumer group runs with."""
+        group = self.groups.get(group_id)
+        return self.default_group_config if group is None else group.config
 
     def topic(self, name: str) -> TopicImage | None:
         """The topic of that name."""
@@ -167,6 +185,7 @@ def make_image(cluster_id: str, settings: Settings, sources: ConfigSources | Non
         static_settings=settings,
         settings=settings,
         default_topic_config=TopicConfigResolver(settings).resolve({}),
+        default_group_config=GroupConfig.resolve(settings, {}),
         static_sources=sources or ConfigSources(),
         brokers={settings.node_id: BrokerImage(settings.node_id, settings.broker_rack)},
     )

@@ -7,20 +7,23 @@ everything once, at start, and proves every row on the way.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from logbroker.base import logs
 from logbroker.base.errors import BrokerError, ConfigError, CorruptionError
+from logbroker.config.group import GroupConfig
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
+from logbroker.config.values import ResourceType
 from logbroker.metadata.events import (
     BrokerConfigChanged,
     DeletionsConfirmed,
     DirectoryRegistered,
     Event,
+    GroupConfigChanged,
     LeaderEpochBumped,
     MemoryOffsetsReserved,
     PartitionsAdded,
@@ -35,6 +38,7 @@ from logbroker.metadata.image import (
     DIRECTORY_UNASSIGNED,
     ClusterImage,
     DirectoryImage,
+    GroupImage,
     PartitionImage,
     TopicConfigResolver,
     TopicImage,
@@ -130,6 +134,10 @@ def _write_broker_config_changed(connection: sqlite3.Connection, event: BrokerCo
     )
 
 
+def _write_group_config_changed(connection: sqlite3.Connection, event: GroupConfigChanged) -> None:
+    _set_resource_configs(connection, ResourceType.GROUP, event.group_id, event.changes)
+
+
 def _write_leader_epoch_bumped(connection: sqlite3.Connection, event: LeaderEpochBumped) -> None:
     _insert_partitions(connection, event.topic_id.bytes, event.partitions.items())
 
@@ -158,6 +166,7 @@ _WRITE: dict[type, Any] = {
     DeletionsConfirmed: _write_deletions_confirmed,
     TopicConfigChanged: _write_topic_config_changed,
     BrokerConfigChanged: _write_broker_config_changed,
+    GroupConfigChanged: _write_group_config_changed,
     LeaderEpochBumped: _write_leader_epoch_bumped,
     ProducerIdsReserved: _write_producer_ids_reserved,
     DirectoryRegistered: _write_directory_registered,
@@ -193,6 +202,23 @@ def _set_topic_configs(
     connection.executemany(
         "REPLACE INTO topic_config VALUES (?, ?, ?, ?)",
         [sealed("topic_config", topic_id, name, value) for name, value in configs if value is not None],
+    )
+
+
+def _set_resource_configs(
+    connection: sqlite3.Connection, kind: ResourceType, resource: str, changes: Mapping[str, str | None]
+) -> None:
+    connection.executemany(
+        "DELETE FROM resource_config WHERE resource_type = ? AND resource_name = ? AND name = ?",
+        [(int(kind), resource, name) for name, value in changes.items() if value is None],
+    )
+    connection.executemany(
+        "REPLACE INTO resource_config VALUES (?, ?, ?, ?, ?)",
+        [
+            sealed("resource_config", int(kind), resource, name, value)
+            for name, value in changes.items()
+            if value is not None
+        ],
     )
 
 
@@ -245,12 +271,22 @@ def read_image(
                 counts[directory_id] += 1
     deleted = _rows(connection, path, "deleted_topic", "directory_id, topic_id")
     deletions = dict.fromkeys((UUID(bytes=directory), UUID(bytes=topic)) for directory, topic in deleted)
+    configs: dict[int, dict[str, dict[str, str]]] = {}
+    for kind, resource, name, value in _rows(
+        connection, path, "resource_config", "resource_type, resource_name, name, value"
+    ):
+        configs.setdefault(kind, {}).setdefault(resource, {})[name] = value
     reserved = _rows(connection, path, "memory_offset", "topic_id, partition_index, up_to")
     return replace(
         image,
         settings=effective,
         default_topic_config=resolver.resolve({}),
+        default_group_config=GroupConfig.resolve(effective, {}),
         broker_configs=usable,
+        groups={
+            group_id: GroupImage(given, GroupConfig.resolve(effective, given))
+            for group_id, given in configs.get(ResourceType.GROUP, {}).items()
+        },
         topics=topics,
         topic_names={topic.topic_id: topic.name for topic in topics.values()},
         collisions={collision_key(name): name for name in topics if may_collide(name)},

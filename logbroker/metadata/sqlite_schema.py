@@ -101,7 +101,20 @@ _DELETED_TOPICS = (
     """,
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_RELEASE, _DELETED_TOPICS)
+_RESOURCE_CONFIGS = (
+    """
+    CREATE TABLE resource_config (
+        resource_type INTEGER NOT NULL,
+        resource_name TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (resource_type, resource_name, name)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_RELEASE, _DELETED_TOPICS, _RESOURCE_CONFIGS)
 """The statements that lead to version 1, 2, ...; only ever added to."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

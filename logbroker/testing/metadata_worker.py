@@ -23,7 +23,8 @@ from uuid import UUID
 
 from logbroker.base import failpoints
 from logbroker.config.settings import Settings
-from logbroker.metadata.config_changes import ConfigChange, ResourceChanges, ResourceType
+from logbroker.config.values import ResourceType
+from logbroker.metadata.config_changes import ConfigChange, ResourceChanges
 from logbroker.metadata.controller import MorePartitions, NewTopic, TopicToDelete
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService

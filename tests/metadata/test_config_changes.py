@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.config.settings import Settings
+from logbroker.config.values import ResourceType
+from logbroker.metadata import config_changes
 from logbroker.metadata.config_changes import (
     ConfigChange,
     Operation,
     ResourceChanges,
-    ResourceType,
     alter_configs,
 )
 from logbroker.metadata.controller import NewTopic, create_topics
@@ -22,7 +23,7 @@ from logbroker.metadata.events import BrokerConfigChanged, TopicConfigChanged, a
 from logbroker.metadata.image import make_image
 
 SET, DELETE, APPEND, SUBTRACT = Operation
-TOPIC, BROKER = ResourceType.TOPIC, ResourceType.BROKER
+TOPIC, BROKER, GROUP = ResourceType.TOPIC, ResourceType.BROKER, ResourceType.GROUP
 
 
 @pytest.fixture
@@ -366,3 +367,59 @@ def test_a_resource_given_twice_is_refused_both_times(image):
     )
     assert events == []
     assert [outcome.error.message for outcome in outcomes] == ["Each resource must appear at most once."] * 2
+
+
+# ---- groups
+
+
+def test_a_groups_configs_are_set_and_taken_away(image):
+    assert image.group_config("g") == image.default_group_config
+    after = altered(image, GROUP, "g", (SET, "consumer.session.timeout.ms", "50000"))
+    assert after.groups["g"].configs == {"consumer.session.timeout.ms": "50000"}
+    assert after.group_config("g").consumer_session_timeout_ms == 50_000
+    assert after.group_config("other") == image.default_group_config
+    assert after.version == image.version
+    after = altered(
+        after, GROUP, "g", (DELETE, "consumer.session.timeout.ms", None), (DELETE, "no.such", None)
+    )
+    assert after.groups == {}
+
+
+def test_a_groups_configs_follow_the_brokers_bounds_and_defaults(image):
+    after = altered(image, GROUP, "g", (SET, "consumer.session.timeout.ms", "50000"))
+    after = altered(after, BROKER, "", (SET, "group.consumer.assignment.interval.ms", "77"))
+    assert after.default_group_config.consumer_assignment_interval_ms == 77
+    assert after.group_config("g").consumer_assignment_interval_ms == 77
+    assert after.group_config("g").consumer_session_timeout_ms == 50_000
+
+
+@pytest.mark.parametrize(
+    ("name", "triples", "code", "message"),
+    [
+        ("", [(SET, "x", "1")], ErrorCode.INVALID_REQUEST, "Default group resources are not allowed."),
+        ("g", [(SET, "no.such", "1")], ErrorCode.INVALID_CONFIG, "Unknown group config name: no.such"),
+        (
+            "g",
+            [(APPEND, "consumer.session.timeout.ms", "1")],
+            ErrorCode.INVALID_CONFIG,
+            "Can't APPEND to key consumer.session.timeout.ms because its type is not LIST.",
+        ),
+        (
+            "g",
+            [(SET, "consumer.session.timeout.ms", "5")],
+            ErrorCode.INVALID_CONFIG,
+            "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms",
+        ),
+    ],
+)
+def test_what_cannot_be_done_to_a_groups_configs(image, name, triples, code, message):
+    assert refused(image, GROUP, name, *triples) == (code, message)
+
+
+def test_groups_with_configs_are_bounded(image, monkeypatch):
+    monkeypatch.setattr(config_changes, "GROUPS_WITH_CONFIGS_MAX", 1)
+    image = altered(image, GROUP, "g", (SET, "consumer.session.timeout.ms", "50000"))
+    image = altered(image, GROUP, "g", (SET, "consumer.session.timeout.ms", "51000"))
+    code, message = refused(image, GROUP, "h", (SET, "consumer.session.timeout.ms", "50000"))
+    assert code == ErrorCode.POLICY_VIOLATION
+    assert "1 groups have configs" in message

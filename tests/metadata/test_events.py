@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from logbroker.base.errors import ConfigError
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
-from logbroker.metadata.config_changes import ConfigChange, ResourceChanges, ResourceType, alter_configs
+from logbroker.config.values import ResourceType
+from logbroker.metadata.config_changes import ConfigChange, ResourceChanges, alter_configs
 from logbroker.metadata.controller import (
     MorePartitions,
     NewTopic,

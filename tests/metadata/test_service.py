@@ -13,8 +13,9 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, ConfigError
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
+from logbroker.config.values import ResourceType
 from logbroker.metadata import service
-from logbroker.metadata.config_changes import ConfigChange, ResourceChanges, ResourceType
+from logbroker.metadata.config_changes import ConfigChange, ResourceChanges
 from logbroker.metadata.controller import MorePartitions, NewTopic, TopicToDelete
 from logbroker.metadata.events import (
     DirectoryRegistered,

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from logbroker.base import failpoints
 from logbroker.base.errors import ConfigError, CorruptionError, LogbrokerError
 from logbroker.config.settings import Settings
+from logbroker.config.values import ResourceType
 from logbroker.metadata import sqlite_schema, sqlite_store
 from logbroker.metadata.commit_mark import CommitMark
-from logbroker.metadata.config_changes import ConfigChange, ResourceChanges, ResourceType, alter_configs
+from logbroker.metadata.config_changes import ConfigChange, ResourceChanges, alter_configs
 from logbroker.metadata.controller import (
     MorePartitions,
     NewTopic,
@@ -34,6 +35,7 @@ from logbroker.metadata.events import (
     BrokerConfigChanged,
     DeletionsConfirmed,
     DirectoryRegistered,
+    GroupConfigChanged,
     LeaderEpochBumped,
     MemoryOffsetsReserved,
     ProducerIdsReserved,
@@ -75,6 +77,7 @@ def filled(directory):
         events = [DirectoryRegistered(d, f"/disk{n}") for n, d in enumerate(DIRECTORIES)]
         events.append(BrokerConfigChanged("", {"log.retention.ms": "5000"}))
         events.append(ProducerIdsReserved(3000))
+        events.append(GroupConfigChanged("g", {"consumer.session.timeout.ms": "50000"}))
         image = apply(image, events)
         _, created = create_topics(
             image,

@@ -1,7 +1,8 @@
 """DescribeConfigs (API key 32), versions 1 to 4: the configs of topics and brokers, and where each comes from.
 
-- A topic by name; this broker by its id; under the empty broker name the dynamic configs that hold for all brokers.
-  Broker loggers, groups and client metrics have no configs here: INVALID_REQUEST.
+- A topic by name; this broker by its id; under the empty broker name the dynamic configs that hold for all brokers; a
+  consumer group by its id, whether it exists or not (KIP-1021).
+  Broker loggers and client metrics have no configs here: INVALID_REQUEST.
 - `configuration_keys` null or empty asks for all; names that don't exist are left out without a word.
 - Synonyms (KIP-226) are the places a value could come from, the one that counts first. Documentation and type are
   told from version 3 (KIP-569).
@@ -15,10 +16,15 @@ from typing import Final
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.broker.admin import ITEMS_PER_TURN, AdminBroker, give_way
-from logbroker.broker.config_resources import described_broker, described_cluster_default, described_topic
+from logbroker.broker.config_resources import (
+    described_broker,
+    described_cluster_default,
+    described_group,
+    described_topic,
+)
 from logbroker.broker.context import RequestContext
 from logbroker.config.describe import Described
-from logbroker.metadata.config_changes import ResourceType
+from logbroker.config.values import ResourceType
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.topic_names import name_problem
 from logbroker.wire.messages.describe_configs import (
@@ -105,6 +111,10 @@ def _describe(image: ClusterImage, resource: DescribeConfigsResource) -> list[De
                 f"Unexpected broker id, expected {image.node_id} or empty string, but received {name}",
             )
         return described_broker(image, keys)
+    if kind == ResourceType.GROUP:
+        if not name:
+            raise BrokerError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
+        return described_group(image, name, keys)
     if kind == ResourceType.BROKER_LOGGER:
         raise BrokerError(
             ErrorCode.INVALID_REQUEST,

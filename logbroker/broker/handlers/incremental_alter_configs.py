@@ -1,6 +1,6 @@
 """IncrementalAlterConfigs (API key 44), versions 0 and 1: set, delete, append to and subtract from configs (KIP-339).
 
-- Topics, this broker (its id) and all brokers (the empty name). A broker logger is refused: there is one log level.
+- Topics, this broker (its id), all brokers (the empty name) and consumer groups (KIP-1021). A broker logger is refused: there is one log level.
 - Every resource is decided on its own, as a whole: one bad value, and nothing of that resource changes.
 - `validate_only` goes the same way and changes nothing.
 

@@ -8,15 +8,17 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.config.settings import SETTINGS
 from logbroker.config.sources import ConfigSources, Origin, Source
 from logbroker.config.topic import TOPIC_CONFIGS
-from logbroker.metadata.config_changes import Operation, ResourceType
+from logbroker.config.values import ResourceType
+from logbroker.metadata.config_changes import Operation
 from logbroker.wire.messages import alter_configs as alter
 from logbroker.wire.messages import incremental_alter_configs as incremental
 from logbroker.wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from logbroker.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 
-TOPIC, BROKER = ResourceType.TOPIC, ResourceType.BROKER
+TOPIC, BROKER, GROUP = ResourceType.TOPIC, ResourceType.BROKER, ResourceType.GROUP
 SET, DELETE, APPEND, SUBTRACT = Operation
 DYNAMIC_TOPIC, DYNAMIC_BROKER, DYNAMIC_DEFAULT, STATIC, DEFAULT = 1, 2, 3, 4, 5
+GROUP_CONFIG = 8
 
 
 async def create(admin, name, *configs):
@@ -158,12 +160,40 @@ def test_what_has_no_configs(run, kind, name, code, message):
     run(test)
 
 
-@pytest.mark.parametrize("kind", [0, 1, 3, ResourceType.CLIENT_METRICS, ResourceType.GROUP, 99])
+@pytest.mark.parametrize("kind", [0, 1, 3, ResourceType.CLIENT_METRICS, 99])
 def test_resources_that_arent_there(run, kind):
     async def test(admin):
         assert (await describe(admin, kind, "1")).error_code == ErrorCode.INVALID_REQUEST
 
     run(test)
+
+
+def test_a_groups_configs_are_told_before_and_after_a_change(run):
+    name, synonym = "consumer.session.timeout.ms", "group.consumer.session.timeout.ms"
+
+    async def test(admin):
+        (config,) = (await describe(admin, GROUP, "g", [name])).configs
+        assert (config.value, config.config_source, config.read_only) == ("45000", DEFAULT, False)
+        assert [(s.name, s.value, s.source) for s in config.synonyms] == [(synonym, "45000", DEFAULT)]
+        assert await change(admin, GROUP, "g", (SET, name, " 50000 ")) == (0, None)
+        assert len((await describe(admin, GROUP, "g")).configs) == 3
+
+    async def after_a_restart(admin):
+        (config,) = (await describe(admin, GROUP, "g", [name, "no.such"])).configs
+        assert (config.value, config.config_source) == ("50000", GROUP_CONFIG)
+        assert [(s.name, s.value, s.source) for s in config.synonyms] == [
+            (name, "50000", GROUP_CONFIG),
+            (synonym, "45000", DEFAULT),
+        ]
+        assert admin.metadata.image.group_config("g").consumer_session_timeout_ms == 50_000
+        result = await describe(admin, GROUP, "")
+        assert (result.error_code, result.error_message) == (
+            ErrorCode.INVALID_REQUEST,
+            "Group name must not be empty",
+        )
+
+    run(test)
+    run(after_a_restart)
 
 
 def test_a_topic_whose_home_differs_from_todays_default_says_so(run):
