@@ -31,6 +31,7 @@ from logbroker.storage.index import RECENT_ENTRIES
 from logbroker.storage.producer_state import ProducerEntry, encode_entries
 from logbroker.storage.segment import Segment, WriteJob
 from logbroker.storage.vfs import write_unsynced
+from logbroker.storage.write_jobs import write_jobs_steps
 
 if TYPE_CHECKING:
     from logbroker.storage.log import Log
@@ -214,8 +215,7 @@ class Checkpointer:
     def _write_steps(self, folders: list[Log], jobs: list[WriteJob]) -> Steps[bool]:
         directory = self._directory
         named = yield from directory.create_folders_steps(folders)
-        for job in jobs:
-            yield from job.segment.write_steps(job, directory.pool)
+        yield from write_jobs_steps(jobs, directory.pool)
         return named
 
     # Checkpoint
