@@ -63,7 +63,11 @@ class TransactionSection(ConsumerGroupSection, frozen=True, kw_only=True):
     ] = 1
     transaction_state_log_min_isr: Annotated[
         int,
-        Int("min.insync.replicas of __transaction_state.", low=1, kafka=2),
+        Int(
+            "In-sync replicas (min.insync.replicas) that __transaction_state must have to be written.",
+            low=1,
+            kafka=2,
+        ),
     ] = 1
     transaction_state_log_segment_bytes: Annotated[
         int,
