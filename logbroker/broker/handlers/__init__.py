@@ -57,6 +57,23 @@ ADVERTISED: Final[Mapping[ApiKey, str]] = MappingProxyType(
             (ApiKey.INCREMENTAL_ALTER_CONFIGS, "incremental_alter_configs"),
             (ApiKey.DESCRIBE_CLUSTER, "describe_cluster"),
             (ApiKey.DESCRIBE_TOPIC_PARTITIONS, "describe_topic_partitions"),
+            (ApiKey.LIST_CONFIG_RESOURCES, "list_config_resources"),
+            (ApiKey.ELECT_LEADERS, "elect_leaders"),
+            (ApiKey.ALTER_PARTITION_REASSIGNMENTS, "alter_partition_reassignments"),
+            (ApiKey.LIST_PARTITION_REASSIGNMENTS, "list_partition_reassignments"),
+            (ApiKey.ALTER_REPLICA_LOG_DIRS, "alter_replica_log_dirs"),
+            (ApiKey.UPDATE_FEATURES, "update_features"),
+            (ApiKey.UNREGISTER_BROKER, "unregister_broker"),
+            (ApiKey.DESCRIBE_CLIENT_QUOTAS, "describe_client_quotas"),
+            (ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS, "describe_user_scram_credentials"),
+            (ApiKey.DESCRIBE_ACLS, "describe_acls"),
+            (ApiKey.CREATE_ACLS, "create_acls"),
+            (ApiKey.DELETE_ACLS, "delete_acls"),
+            (ApiKey.CREATE_DELEGATION_TOKEN, "create_delegation_token"),
+            (ApiKey.RENEW_DELEGATION_TOKEN, "renew_delegation_token"),
+            (ApiKey.EXPIRE_DELEGATION_TOKEN, "expire_delegation_token"),
+            (ApiKey.DESCRIBE_DELEGATION_TOKEN, "describe_delegation_token"),
+            (ApiKey.GET_TELEMETRY_SUBSCRIPTIONS, "get_telemetry_subscriptions"),
         )
     }
 )

@@ -120,6 +120,10 @@ def test_the_table_is_the_list_that_was_promised():
         "DescribeCluster", "DescribeLogDirs", "DescribeTopicPartitions", "OffsetForLeaderEpoch", "InitProducerId",
         "FindCoordinator", "JoinGroup", "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "OffsetFetch",
         "DescribeGroups", "ListGroups",
+        "ListConfigResources", "ElectLeaders", "AlterPartitionReassignments", "ListPartitionReassignments",
+        "AlterReplicaLogDirs", "UpdateFeatures", "UnregisterBroker", "DescribeClientQuotas",
+        "DescribeUserScramCredentials", "DescribeAcls", "CreateAcls", "DeleteAcls", "CreateDelegationToken",
+        "RenewDelegationToken", "ExpireDelegationToken", "DescribeDelegationToken", "GetTelemetrySubscriptions",
     }  # fmt: skip
     assert frozenset({ApiKey.PRODUCE}) == PIPELINED
 
