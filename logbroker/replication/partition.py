@@ -32,11 +32,14 @@ from logbroker.records.batch import (
 from logbroker.records.iterator import WALKED_BYTES_MAX, check_records
 from logbroker.records.recompress import recompress
 from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
+from logbroker.storage import transactions
 from logbroker.storage.append import JournalItem
 from logbroker.storage.descriptors import is_missing
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
+from logbroker.storage.producer_entry import NO_OFFSET
 from logbroker.storage.segment import Reader, WouldBlockError
+from logbroker.storage.transaction_index import AbortedTransaction
 
 _CODECS = {
     "uncompressed": Codec.NONE,
@@ -104,6 +107,11 @@ class Partition:
         return self.log.durable_end
 
     @property
+    def last_stable_offset(self) -> int:
+        """Consumers that read committed records see those below this."""
+        return transactions.last_stable_offset(self.log)
+
+    @property
     def log_start_offset(self) -> int:
         """First offset that can be read."""
         return self.log.start_offset
@@ -167,6 +175,45 @@ class Partition:
         if type(batch) is not bytearray and (type(batch) is not memoryview or batch.readonly):
             batch = bytearray(batch)
         return log.append(batch, header, self.leader_epoch, on_done, waiter)
+
+    def append_marker(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int = 0,
+        on_done: Callable[[JournalItem], None] | None = None,
+        waiter: Any = None,
+    ) -> JournalItem:
+        """End a producer's transaction here, now and in order; `on_done(item)` as with `append_as_leader`.
+
+        Raises:
+            BrokerError: nothing was appended: INVALID_PRODUCER_EPOCH (with `transaction_version` 2 the epoch must be newer
+                than the transaction's), TRANSACTION_COORDINATOR_FENCED, or what an append may raise.
+
+        """
+        return transactions.append_marker(
+            self.log,
+            producer_id,
+            producer_epoch,
+            coordinator_epoch,
+            self.leader_epoch,
+            commit=commit,
+            transaction_version=transaction_version,
+            on_done=on_done,
+            waiter=waiter,
+        )
+
+    def open_transaction(self, producer_id: int) -> int:
+        """The first offset of the producer's open transaction; -1: none is open."""
+        entry = self.log.producers.get(producer_id)
+        return NO_OFFSET if entry is None else entry.transaction_first_offset
+
+    def aborted_transactions(self, first_offset: int, end_offset: int) -> list[AbortedTransaction]:
+        """Aborted transactions with batches in this range, which ends at or below the last stable offset."""
+        return transactions.aborted_transactions(self.log, first_offset, end_offset)
 
     def _rework(self, batch: Buffer, header: BatchHeader) -> tuple[Buffer, BatchHeader]:
         """What the topic asks for beyond the header: record checks, compaction's keys, another codec, append time."""
