@@ -27,6 +27,7 @@ from logbroker.broker.broker_metrics import BrokerMetrics
 from logbroker.broker.dispatch import Dispatcher
 from logbroker.broker.fetch_sessions import FetchSessions
 from logbroker.broker.limits import listen_backlog, server_limits
+from logbroker.broker.live_settings import LiveSettings
 from logbroker.broker.produce_waits import ProduceWaits
 from logbroker.config.endpoints import Endpoint
 from logbroker.config.settings import Settings
@@ -156,6 +157,7 @@ class Broker:
                 remedy="raise the limit of open files (ulimit -n, LimitNOFILE= in the systemd unit)",
             )
         self.server = Server(dispatcher.dispatch, limits, self.clock)
+        self.metadata.subscribe(LiveSettings(self.server, started_with=self._static_settings, now=settings))
         self._started.append("server")
         bound = []
         for endpoint in settings.listener_endpoints:
@@ -173,12 +175,6 @@ class Broker:
         await self.metadata.reload_settings(settings, sources)
         self._static_settings = settings
         self._sources = sources
-        now = server_limits(self.settings)
-        self.server.reconfigure(
-            connections_max=now.connections_max,
-            connections_per_address_max=now.connections_per_address_max,
-            idle_max_ms=now.idle_max_ms,
-        )
 
     def fail(self, reason: str) -> None:
         """Something the broker can't go on without has failed."""

@@ -261,6 +261,7 @@ class ReplicaManager:
         elif isinstance(event, events.BrokerConfigChanged | events.SettingsReloaded):
             self._settings = image.settings
             self._limit_producers()
+            self._keep_reserves()
             work = self._reconfigure(image, list(image.topics))
         else:
             return None
@@ -299,6 +300,12 @@ class ReplicaManager:
         """Every partition in service looks at this one object."""
         self._producer_limits.per_partition = self._settings.max_producer_ids_per_partition
         self._producer_limits.protected_idle_ms = self._settings.producer_id_protected_idle_ms
+
+    def _keep_reserves(self) -> None:
+        """From the next tick on, which looks up how much room there is."""
+        for state in self.states:
+            if state.directory is not None:
+                state.directory.disk_reserve_bytes = self._settings.log_disk_reserve_bytes
 
     def _reconfigure(self, image: ClusterImage, names: Iterable[str]) -> Iterator[None]:
         """Topic configurations changed: hand the resolved ones on."""

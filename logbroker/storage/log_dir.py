@@ -98,6 +98,7 @@ class LogDirectory:
         self._on_closed: Callable[[], None] | None = None
         self._device = -1
         self._reserve_reached = False
+        self.disk_reserve_bytes = options.disk_reserve_bytes
         self._room_bytes = 0
         """What may be appended before the disk is down to its reserve; looked up at every tick, counted down in between."""
         # What doesn't fit into the journal with room to spare goes direct, whatever the setting says.
@@ -176,7 +177,7 @@ class LogDirectory:
     def _open_steps(self, known: list[KnownPartition], deleted: frozenset[UUID]) -> Steps[RecoveryReport]:
         self._device = self.vfs.device(self.path)
         yield
-        self._room_bytes = self.vfs.free_bytes(self.path) - self.options.disk_reserve_bytes
+        self._room_bytes = self.vfs.free_bytes(self.path) - self.disk_reserve_bytes
         yield
         report: RecoveryReport = yield from recover_steps(self, known, deleted)
         return report
@@ -421,7 +422,7 @@ class LogDirectory:
             self.check_mounted()
             # What waits in memory for its segment will take its room yet.
             free = self.vfs.free_bytes(self.path) - self.checkpointer.tail_bytes
-            self._room_bytes = free - self.options.disk_reserve_bytes
+            self._room_bytes = free - self.disk_reserve_bytes
         except OSError as error:
             self.fail(error)
             return
@@ -434,7 +435,7 @@ class LogDirectory:
             _log.error(
                 "the disk is nearly full: appends are refused",
                 directory=self.path,
-                free_bytes=self._room_bytes + self.options.disk_reserve_bytes,
+                free_bytes=self._room_bytes + self.disk_reserve_bytes,
             )
         self._reserve_reached = reached
 
