@@ -1,7 +1,7 @@
 """The broker: what it is made of, in which order it starts, and in which it stops.
 
-    start   metadata -> log directories (identify, register, recover) -> leader epochs -> groups -> listeners
-    stop    listeners (answer what is in flight) -> groups -> log directories (checkpoint, clean) -> metadata
+    start   metadata -> log directories (identify, register, recover) -> leader epochs -> groups -> transactions -> listeners
+    stop    listeners (answer what is in flight) -> transactions -> groups -> log directories (checkpoint, clean) -> metadata
 
 Everything here lives on one event loop; threads do the blocking work behind storage and metadata. A part that fails for good (the
 metadata's disk, the last log directory, a task of the broker) fails the broker: `wait_failed` tells the daemon why.
@@ -18,6 +18,8 @@ from typing import Final
 
 from logbroker.base import logs
 from logbroker.base.clock import SystemClock
+from logbroker.base.completion import Completion
+from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import LogbrokerError
 from logbroker.base.metrics import Registry
 from logbroker.base.tasks import TaskScope
@@ -38,6 +40,7 @@ from logbroker.net.server import Server
 from logbroker.replication.replica_manager import ReplicaManager
 from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_FILE
 from logbroker.storage.log import Log
+from logbroker.transactions.service import TransactionService
 
 FETCH_WAITS_MAX: Final = 100_000
 STOP_TIMEOUT_S: Final = 30.0
@@ -64,6 +67,7 @@ class Broker:
     metadata: MetadataService
     replicas: ReplicaManager
     groups: GroupService
+    transactions: TransactionService
     tasks: TaskScope
     timers: Timers
     fetch_waits: Waits[Log]
@@ -111,9 +115,15 @@ class Broker:
         self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
         await self.groups.start()
         self._started.append("groups")
+        self.transactions = TransactionService(
+            self.metadata, self.replicas, self.write_marker, self.clock, self.timers, self.tasks
+        )
+        await self.transactions.start()
+        self._started.append("transactions")
         await self._listen()
         BrokerMetrics(self).register()
         self.metrics.register(self.groups.collect)
+        self.metrics.register(self.transactions.collect)
 
     async def _open_replicas(self) -> None:
         began = time.perf_counter()
@@ -187,6 +197,29 @@ class Broker:
             raise RuntimeError("start() comes first")
         return asyncio.shield(self._failure)
 
+    def write_marker(
+        self,
+        topic: str,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        commit: bool,
+        transaction_version: int,
+        /,
+    ) -> Completion[ErrorCode]:
+        """End a transaction in one partition; NONE when that is durable. Raises BrokerError: nothing was appended."""
+        outcome: Completion[ErrorCode] = Completion()
+        self.replicas.partition(topic, partition).append_marker(
+            producer_id,
+            producer_epoch,
+            coordinator_epoch,
+            commit=commit,
+            transaction_version=transaction_version,
+            on_done=lambda item: outcome.set(ErrorCode(item.error)),
+        )
+        return outcome
+
     # Stop
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
@@ -194,6 +227,8 @@ class Broker:
         started = self._started
         if "server" in started:
             await self._stop_server(hurry)
+        if "transactions" in started:
+            await self.transactions.stop()
         if "groups" in started:
             await self.groups.stop()
         if "replicas" in started:

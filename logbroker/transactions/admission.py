@@ -19,7 +19,8 @@ from logbroker.base.errors import BrokerError
 from logbroker.coordination.runtime import CoordinatorRuntime
 from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.transactions.decisions import Producer
-from logbroker.transactions.machine import TransactionMachine, refusal
+from logbroker.transactions.errors import refusal
+from logbroker.transactions.machine import TransactionMachine
 from logbroker.transactions.transaction import BUMPS_EPOCH_FROM, TopicPartition
 
 Verdicts: TypeAlias = Mapping[TopicPartition, ErrorCode]
@@ -53,10 +54,9 @@ class Addition:
         self._timer: TimerHandle | None = None
 
     def start(self, timers: Timers, deadline: float) -> None:
-        """Add them; give up at `deadline` of the monotonic clock."""
+        """Add them; what is pending before it may take until `deadline` of the monotonic clock."""
+        self._timer = timers.call_at(deadline, partial(self._end, ErrorCode.CONCURRENT_TRANSACTIONS))
         self._try()
-        if not self._answer.done:
-            self._timer = timers.call_at(deadline, partial(self._end, ErrorCode.CONCURRENT_TRANSACTIONS))
 
     def _try(self) -> None:
         """Once, and again when what is pending now has settled."""
@@ -71,12 +71,17 @@ class Addition:
             else:
                 self._end(refusal(error))
         else:
+            self._stop_timer()
             added.on_done(self._end)
 
     def _end(self, error: ErrorCode) -> None:
+        self._stop_timer()
+        self._answer.set(dict.fromkeys(self._wanted, as_partition(error)))
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._answer.set(dict.fromkeys(self._wanted, as_partition(error)))
+            self._timer = None
 
 
 def as_partition(error: ErrorCode) -> ErrorCode:

@@ -31,6 +31,7 @@ from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.records.batch import NO_PRODUCER_EPOCH, NO_PRODUCER_ID
 from logbroker.transactions import decisions, transaction
 from logbroker.transactions.decisions import Answer, NeedsProducerId, Producer
+from logbroker.transactions.errors import told
 from logbroker.transactions.markers import Marker, MarkerSender, MarkerServices
 from logbroker.transactions.records import decode, encode, encode_key
 from logbroker.transactions.states import AT_REST, PREPARED, State, check_transition
@@ -396,7 +397,7 @@ class TransactionMachine:
             # Nothing of it was ever durable.
             self.entries.pop(transactional_id, None)
         entry.pending = None
-        done(_told(error))
+        done(told(error))
         if entry.pending is None:
             entry.settle()
 
@@ -445,6 +446,7 @@ class TransactionMachine:
                 known.producer_epoch,
                 self.coordinator_epoch,
                 known.state is State.PREPARE_COMMIT,
+                known.client_version,
             ),
             known.partitions,
             partial(self._complete, transactional_id, entry, complete),
@@ -481,25 +483,3 @@ class TransactionMachine:
 def _require_settled(entry: Entry) -> None:
     if entry.pending is not None:
         raise BrokerError(ErrorCode.CONCURRENT_TRANSACTIONS)
-
-
-_TOLD: Final = {
-    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.REQUEST_TIMED_OUT: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.KAFKA_STORAGE_ERROR: ErrorCode.NOT_COORDINATOR,
-    ErrorCode.NOT_LEADER_OR_FOLLOWER: ErrorCode.NOT_COORDINATOR,
-    ErrorCode.MESSAGE_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
-    ErrorCode.RECORD_LIST_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
-}
-
-
-def _told(error: ErrorCode) -> ErrorCode:
-    """What a producer is told of an error of the log, as in Kafka."""
-    return _TOLD.get(error, error)
-
-
-def refusal(error: BrokerError) -> ErrorCode:
-    """What a producer is told of a `BrokerError` that a method of `TransactionMachine` raised."""
-    return _told(error.code)

@@ -47,6 +47,7 @@ class WriteMarker(Protocol):
         producer_epoch: int,
         coordinator_epoch: int,
         commit: bool,
+        transaction_version: int,
         /,
     ) -> Completion[ErrorCode]:
         """Append it; NONE when it is durable. Raises BrokerError: it was not appended."""
@@ -61,6 +62,7 @@ class Marker:
     producer_epoch: int
     coordinator_epoch: int
     commit: bool
+    transaction_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class MarkerSender:
                     marker.producer_epoch,
                     marker.coordinator_epoch,
                     marker.commit,
+                    marker.transaction_version,
                 )
             except BrokerError as error:
                 self._answered(target, error.code)

@@ -37,7 +37,8 @@ from logbroker.metadata.service import MetadataService
 from logbroker.transactions import listing
 from logbroker.transactions.admission import Addition, Verdicts, as_partition
 from logbroker.transactions.decisions import NeedsProducerId, Producer
-from logbroker.transactions.machine import MachineServices, Outcome, TransactionMachine, refusal
+from logbroker.transactions.errors import refusal
+from logbroker.transactions.machine import MachineServices, Outcome, TransactionMachine
 from logbroker.transactions.markers import MarkerServices, WriteMarker
 from logbroker.transactions.states import State
 from logbroker.transactions.transaction import TopicPartition

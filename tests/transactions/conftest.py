@@ -36,7 +36,7 @@ class Markers:
         self.errors = {}
         self.gone = set()
 
-    def write(self, topic, partition, producer_id, producer_epoch, coordinator_epoch, commit):
+    def write(self, topic, partition, producer_id, producer_epoch, coordinator_epoch, commit, version):
         error = self.errors.get((topic, partition), ErrorCode.NONE)
         if isinstance(error, BrokerError):
             raise error
@@ -76,8 +76,8 @@ class TransactionBench(Bench):
                 COORDINATOR_EPOCH,
                 MachineServices(
                     MarkerServices(
-                        lambda *marker: bench.markers.write(*marker),
-                        lambda *partition: bench.markers.exists(*partition),
+                        lambda *marker: bench.markers.write(*marker),  # noqa: PLW0108 - it may be replaced
+                        bench.markers.exists,
                         bench.clock,
                         bench.timers,
                     ),

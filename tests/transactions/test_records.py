@@ -43,31 +43,62 @@ def test_what_is_written_reads_back(name, transaction):
     assert decode(value) == expected
 
 
-def test_a_value_is_kafkas_byte_for_byte():
-    # From the segment of a Kafka 4.3.1 broker: a producer that committed to partition 1 of `t`.
-    transaction = Transaction(
-        State.ONGOING, 0, 0, 60_000, 0, partitions=frozenset({("t", 1)}), started_ms=256, updated_ms=257
-    )
-    key, value = encode("x", transaction)
-    assert key.hex() == "0000000178"
-    assert value.hex() == (
-        "0001"
-        "0000000000000000"
-        "0000"
-        "0000ea60"
-        "01"
-        "02"
-        "0274"
-        "02"
-        "00000001"
-        "00"
-        "0000000000000101"
-        "0000000000000100"
-        "01"
-        "00"
-        "08"
-        "0000000000000000"
-    )
+# From the segments of a Kafka 4.3.1 broker.
+KAFKAS = [
+    (
+        Transaction(State.EMPTY, 10, 0, 60_000, 10, updated_ms=1795553001094),
+        "0001000000000000000a00000000ea600000000001a20f4c7e86ffffffffffffffff010008000000000000000a",
+    ),
+    (
+        Transaction(
+            State.ONGOING,
+            10,
+            2,
+            60_000,
+            10,
+            partitions=frozenset({("t", 0)}),
+            started_ms=1795553001106,
+            updated_ms=1795553001106,
+        ),
+        "0001000000000000000a00020000ea6001020274020000000000000001a20f4c7e92000001a20f4c7e92010008000000000000000a",
+    ),
+    (
+        Transaction(
+            State.PREPARE_ABORT,
+            10,
+            3,
+            60_000,
+            10,
+            partitions=frozenset({("t", 0)}),
+            started_ms=1795553001106,
+            updated_ms=1795553001108,
+            client_version=2,
+        ),
+        (
+            "0001000000000000000a00030000ea6003020274020000000000000001a20f4c7e94000001a20f4c7e92"
+            "020008000000000000000a02020002"
+        ),
+    ),
+    (
+        Transaction(
+            State.COMPLETE_ABORT,
+            10,
+            3,
+            60_000,
+            10,
+            started_ms=1795553001106,
+            updated_ms=1795553001109,
+            client_version=2,
+        ),
+        "0001000000000000000a00030000ea600501000001a20f4c7e95000001a20f4c7e92020008000000000000000a02020002",
+    ),
+]
+
+
+@pytest.mark.parametrize(("transaction", "value"), KAFKAS)
+def test_a_value_is_kafkas_byte_for_byte(transaction, value):
+    assert encode("on", transaction) == (bytes.fromhex("000000026f6e"), bytes.fromhex(value))
+    assert decode(bytes.fromhex(value)) == transaction
 
 
 def test_version_0_reads():

@@ -27,7 +27,7 @@ def test_the_states_are_kafkas():
     assert {
         state.label: (state.value, {before.label for before in PREVIOUS[state]}) for state in State
     } == KAFKAS
-    assert BY_LABEL == {state.label: state for state in State}
+    assert {state.label: state for state in State} == BY_LABEL
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(State, State)))

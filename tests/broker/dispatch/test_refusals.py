@@ -120,6 +120,7 @@ def test_the_table_is_the_list_that_was_promised():
         "DescribeCluster", "DescribeLogDirs", "DescribeTopicPartitions", "OffsetForLeaderEpoch", "InitProducerId",
         "FindCoordinator", "JoinGroup", "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "OffsetFetch",
         "DescribeGroups", "ListGroups",
+        "AddPartitionsToTxn", "AddOffsetsToTxn", "EndTxn", "WriteTxnMarkers", "DescribeTransactions", "ListTransactions",
         "ListConfigResources", "ElectLeaders", "AlterPartitionReassignments", "ListPartitionReassignments",
         "AlterReplicaLogDirs", "UpdateFeatures", "UnregisterBroker", "DescribeClientQuotas",
         "DescribeUserScramCredentials", "DescribeAcls", "CreateAcls", "DeleteAcls", "CreateDelegationToken",
