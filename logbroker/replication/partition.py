@@ -31,7 +31,7 @@ from logbroker.records.batch import (
 )
 from logbroker.records.iterator import WALKED_BYTES_MAX, check_records
 from logbroker.records.recompress import recompress
-from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
+from logbroker.replication.disk_reads import Fetched, fetch_ranges
 from logbroker.storage import transactions
 from logbroker.storage.append import JournalItem
 from logbroker.storage.descriptors import is_missing
@@ -266,8 +266,10 @@ class Partition:
 
     # Reading
 
-    def read(self, offset: int, max_bytes: int, reader: Reader, *, min_one: bool = True) -> list[Buffer]:
-        """Batches from `offset` up to the high watermark; see `Log.read`.
+    def read(
+        self, offset: int, max_bytes: int, reader: Reader, *, below: int | None = None, min_one: bool = True
+    ) -> list[Buffer]:
+        """Batches from `offset` up to the high watermark, or to `below`; see `Log.read`.
 
         Raises:
             BrokerError: OFFSET_OUT_OF_RANGE; KAFKA_STORAGE_ERROR, also for bytes that are damaged or can't be read.
@@ -275,7 +277,14 @@ class Partition:
 
         """
         try:
-            return self.log.read(offset, max_bytes, reader, min_one=min_one)
+            return self.log.read(offset, max_bytes, reader, below=below, min_one=min_one)
+        except (CorruptionError, OSError) as error:
+            raise self.unreadable(error) from error
+
+    def aborted_in_read(self, offset: int, size_bytes: int, reader: Reader) -> list[AbortedTransaction]:
+        """Aborted transactions that may have batches in what a read from `offset` gave. Raises as `read`."""
+        try:
+            return transactions.aborted_in_read(self.log, offset, size_bytes, reader)
         except (CorruptionError, OSError) as error:
             raise self.unreadable(error) from error
 
@@ -299,13 +308,13 @@ class Partition:
             BrokerError: as `Log.read`.
 
         """
-        fetched: FetchedRanges = {}
+        fetched = Fetched()
         while True:
             try:
                 parts = self.read(offset, max_bytes, self.log.host.reader(fetched))
                 break
             except WouldBlockError as wanted:
-                fetched.update(await fetch_ranges(self.log, [wanted.key]))
+                fetched.add(await fetch_ranges(self.log, [wanted.key]))
         data = memoryview(b"".join(parts))
         end = 0
         for position, header in iter_batches(data):

@@ -60,6 +60,7 @@ ADVERTISED: Final[Mapping[ApiKey, str]] = MappingProxyType(
             (ApiKey.CREATE_PARTITIONS, "create_partitions"),
             (ApiKey.INCREMENTAL_ALTER_CONFIGS, "incremental_alter_configs"),
             (ApiKey.DESCRIBE_CLUSTER, "describe_cluster"),
+            (ApiKey.DESCRIBE_PRODUCERS, "describe_producers"),
             (ApiKey.DESCRIBE_TRANSACTIONS, "describe_transactions"),
             (ApiKey.LIST_TRANSACTIONS, "list_transactions"),
             (ApiKey.DESCRIBE_TOPIC_PARTITIONS, "describe_topic_partitions"),
