@@ -13,6 +13,7 @@ import asyncio
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Awaitable
 from typing import Final
 
@@ -26,6 +27,7 @@ from logbroker.base.tasks import TaskScope
 from logbroker.base.timers import Timers
 from logbroker.base.waits import Waits
 from logbroker.broker.broker_metrics import BrokerMetrics
+from logbroker.broker.context import RequestContext
 from logbroker.broker.dispatch import Dispatcher
 from logbroker.broker.fetch_sessions import FetchSessions
 from logbroker.broker.limits import listen_backlog, server_limits
@@ -37,6 +39,7 @@ from logbroker.config.sources import ConfigSources
 from logbroker.groups.service import GroupService
 from logbroker.metadata.service import MetadataService
 from logbroker.net.server import Server
+from logbroker.net.server_connection import ServerConnection
 from logbroker.replication.replica_manager import ReplicaManager
 from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_FILE
 from logbroker.storage.log import Log
@@ -60,6 +63,8 @@ class Broker:
         self.startup_report: dict[str, object] = {}
         self.fetch_sessions = FetchSessions(settings.max_incremental_fetch_session_cache_slots)
         self.produce_waits = ProduceWaits(self.clock)
+        self.produce_holds: dict[ServerConnection, deque[tuple[RequestContext, memoryview, int]]] = {}
+        """Connections of which a produce waits for the transaction coordinator, and what they have produced since."""
         self._advertised: dict[str, Endpoint] = {}
         self._failure: asyncio.Future[str] | None = None
         self._started: list[str] = []
