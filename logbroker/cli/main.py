@@ -20,6 +20,10 @@ _COMMANDS = {
         "logbroker.cli.produce:produce", "Write records to a topic, from lines or arguments."
     ),
     "consume": LazyCommand("logbroker.cli.consume:consume", "Read records of a topic."),
+    "groups": LazyCommand(
+        "logbroker.cli.groups:groups",
+        "List, describe and delete consumer groups; show, reset and delete their offsets.",
+    ),
     "cluster": LazyCommand("logbroker.cli.cluster:cluster", "Describe the cluster and its brokers."),
     "config": LazyCommand(
         "logbroker.cli.config:config", "Settings: list them, show what is set and by what, check a file."

@@ -1,4 +1,4 @@
-"""Administration: topics, configs, offsets, the cluster itself.
+"""Administration: topics, configs, groups, offsets, the cluster itself.
 
     async with Admin("127.0.0.1:9092") as admin:
         await admin.create_topic("orders", partitions=12, configs={"retention.ms": "86400000"})
@@ -16,13 +16,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from logbroker.base.error_codes import ErrorCode
-from logbroker.client import _describe
+from logbroker.client import _describe, groups
 from logbroker.client.cluster import API_TIMEOUT_MS, Cluster
 from logbroker.client.errors import RefusedError, error_code_of
 from logbroker.client.offsets import delete_records, list_offsets
 from logbroker.client.types import (
     ClusterDescription,
+    CommittedOffset,
     ConfigEntry,
+    Group,
+    GroupListing,
     IsolationLevel,
     LogDir,
     OffsetAt,
@@ -287,6 +290,51 @@ class Admin:
         """
         await self._cluster.refresh({partition.topic for partition in before})
         return await delete_records(self._cluster, before)
+
+    # Groups.
+
+    async def list_groups(
+        self, *, states: Iterable[str] = (), types: Iterable[str] = ()
+    ) -> list[GroupListing]:
+        """Return the groups there are, by id; only those in `states` and of `types`, where any are given."""
+        return await groups.list_groups(self._cluster, states, types)
+
+    async def describe_group(self, group_id: str) -> Group:
+        """Return a group with its members; its state is `Dead` where there is no such group."""
+        return await groups.describe_group(self._cluster, group_id)
+
+    async def group_offsets(self, group_id: str) -> dict[TopicPartition, CommittedOffset]:
+        """Return everything that a group has committed."""
+        return await groups.committed_offsets(self._cluster, group_id)
+
+    async def alter_group_offsets(self, group_id: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set what a group has committed; one that doesn't exist comes to be by that.
+
+        Raises:
+            RefusedError: UNKNOWN_MEMBER_ID where the group has members, UNKNOWN_TOPIC_OR_PARTITION, ...
+
+        """
+        await groups.commit_offsets(self._cluster, group_id, offsets)
+
+    async def delete_group_offsets(
+        self, group_id: str, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, ErrorCode]:
+        """Forget what a group has committed in partitions; returns how that went for each.
+
+        Raises:
+            RefusedError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, ...
+
+        """
+        return await groups.delete_offsets(self._cluster, group_id, partitions)
+
+    async def delete_group(self, group_id: str) -> None:
+        """Delete a group that has no members, with all that it has committed.
+
+        Raises:
+            RefusedError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, ...
+
+        """
+        await groups.delete_group(self._cluster, group_id)
 
     # How it works inside.
 
