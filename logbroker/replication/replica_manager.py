@@ -26,6 +26,7 @@ from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
+from logbroker.replication.cleaning import Cleaning
 from logbroker.replication.departures import Departures
 from logbroker.replication.log_dirs import (
     LogDirInfo,
@@ -91,6 +92,7 @@ class ReplicaManager:
         self._memory: MemoryHost | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self.upkeep = Upkeep(clock, lambda: self, self._spawn)
+        self.cleaning = Cleaning(clock, lambda: self, self._spawn)
         self._closing = False
 
     # Opening
@@ -382,6 +384,7 @@ class ReplicaManager:
                         max_bytes_per_second=self._settings.log_scrub_max_bytes_per_second,
                     )
         self.upkeep.tick(self._settings)
+        self.cleaning.tick(self._settings)
         if not self._closing:
             self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
@@ -399,6 +402,7 @@ class ReplicaManager:
     async def close(self) -> None:
         """Checkpoint and mark every directory clean, then let go of it. Appends must have ended."""
         self._closing = True
+        self.cleaning.close()
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.gather(*(self._close_directory(state) for state in self.states))

@@ -42,6 +42,7 @@ class Log:
         "_duplicates",
         "_refusal",
         "announced_start",
+        "compacted",
         "config",
         "created",
         "deleted",
@@ -51,6 +52,7 @@ class Log:
         "durable_segment",
         "end_offset",
         "epochs",
+        "first_dirty",
         "fresh",
         "held",
         "host",
@@ -72,11 +74,13 @@ class Log:
         "segment_bytes_max",
         "segments",
         "start_offset",
+        "swapping",
         "topic",
         "topic_bytes",
         "topic_id",
         "topic_id_bytes",
         "truncating",
+        "uncleanable",
         "unflushed_records",
     )
 
@@ -128,6 +132,14 @@ class Log:
         """The journal must say so again before anything is acknowledged: its last word is a truncation."""
         self.truncating = False
         """The end is being cut off: nothing may be appended."""
+        self.swapping = False
+        """Compaction is putting a segment in the place of others."""
+        self.compacted = False
+        """Compaction has been here: offsets may be missing anywhere."""
+        self.first_dirty = 0
+        """Compaction has cleaned everything below at least once."""
+        self.uncleanable = ""
+        """Why compaction leaves the partition alone until the next start."""
         self.deleted = False
         self.fresh = False
         """Made in this life: nothing that an earlier one left can lie in its files."""
@@ -150,8 +162,11 @@ class Log:
         """Follow a changed topic configuration; the flush policy's change is the host's business."""
         self.config = config
         # Kafka draws the jitter anew for each segment. Drawn from the name, it spreads partitions as well, and can be repeated.
-        jitter_ms = min(config.segment_jitter_ms, config.segment_ms)
-        self.roll_ms = config.segment_ms - (crc32(self.name.encode()) % (jitter_ms + 1) if jitter_ms else 0)
+        segment_ms = config.segment_ms
+        if config.compacted:  # a record can't be compacted before its segment is closed
+            segment_ms = min(segment_ms, config.max_compaction_lag_ms)
+        jitter_ms = min(config.segment_jitter_ms, segment_ms)
+        self.roll_ms = segment_ms - (crc32(self.name.encode()) % (jitter_ms + 1) if jitter_ms else 0)
         self._limit(self.segments[-1])
 
     def _limit(self, segment: Segment) -> None:
@@ -499,6 +514,7 @@ class Log:
         self.durable_segment = segment.base_offset
         self.durable_position = position
         self.epochs.truncate_end(end_offset)
+        self.first_dirty = min(self.first_dirty, end_offset)
         waiting, self._duplicates = self._duplicates, []
         for item in waiting:
             if item.next_offset <= end_offset:

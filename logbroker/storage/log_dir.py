@@ -25,8 +25,9 @@ from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError, StorageOfflineError
 from logbroker.config.topic import TopicConfig
-from logbroker.storage import snapshot_file
+from logbroker.storage import cleaner_offsets, snapshot_file
 from logbroker.storage.checkpointer import Checkpointer
+from logbroker.storage.cleaner import Cleaner
 from logbroker.storage.commit_path import CommitPath
 from logbroker.storage.deletion import Deletions
 from logbroker.storage.descriptors import patient
@@ -129,6 +130,7 @@ class LogDirectory:
             checkpoint_bytes=options.checkpoint_bytes,
         )
         self.index_rebuilder = IndexRebuilder(self)
+        self.cleaner = Cleaner(self)
         self.enqueue = self.commit_path.enqueue
 
     # Life
@@ -180,6 +182,10 @@ class LogDirectory:
         self._room_bytes = self.vfs.free_bytes(self.path) - self.disk_reserve_bytes
         yield
         report: RecoveryReport = yield from recover_steps(self, known, deleted)
+        for key, offset in cleaner_offsets.load(self.vfs, self.path).items():
+            log = self.logs.get(key)
+            if log is not None and offset <= log.end_offset:
+                log.first_dirty = offset
         return report
 
     def check_mounted(self) -> None:
@@ -219,7 +225,7 @@ class LogDirectory:
             self.journal.outstanding
             or not self.commit_path.idle
             or not self.deletions.idle
-            or any(log.held is not None or log.truncating for log in self.logs.values())
+            or any(log.held is not None or log.truncating or log.swapping for log in self.logs.values())
         )
         if not busy:
             self.checkpointer.close()
@@ -367,6 +373,10 @@ class LogDirectory:
         """A job's bytes are in the files: they leave memory."""
         if job.items:
             self.checkpointer.tail_bytes -= job.segment.written_to(job.end)
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much can be written without the disk's reserve."""
+        return self._room_bytes >= size_bytes
 
     def _ring_pressed(self) -> None:
         self.checkpointer.ring_pressed()

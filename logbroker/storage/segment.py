@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from logbroker.base.errors import CorruptionError
@@ -94,6 +94,7 @@ class Segment:
         "max_timestamp_offset",
         "name_durable",
         "path",
+        "placed",
         "roll_after",
         "roll_at",
         "sealed",
@@ -136,7 +137,9 @@ class Segment:
         self.damage: DamagedRanges = ()
         """Bytes that the scrubber found damaged; they aren't served."""
         self.dropped = False
-        """Retention or deletion took it: its files may be gone at any moment."""
+        """Retention, deletion or compaction took it: its files may be gone at any moment."""
+        self.placed = True
+        """Whether the names of its files lead to them: not yet, while compaction puts it in the place of others."""
         self.roll_at = 0
         """Size that the segment may not pass; 0 once an index is full."""
         self.roll_after = 1 << 62
@@ -200,6 +203,11 @@ class Segment:
             if self.aborted is None:
                 self.aborted = TransactionIndex()
             self.aborted.append(aborted)
+
+    def adopt_aborted(self, entries: Sequence[AbortedTransaction]) -> None:
+        """Take what a scan of the log has found in the place of all entries."""
+        if entries or self.aborted is not None:
+            self.aborted = TransactionIndex.replacing(entries)
 
     def seal(self) -> None:
         """No more appends: the next segment has begun."""

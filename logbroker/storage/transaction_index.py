@@ -16,12 +16,17 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from logbroker.base.errors import CorruptionError
 from logbroker.base.types import Buffer
+from logbroker.storage.executor import Steps
+from logbroker.storage.file_pool import FilePool
 from logbroker.storage.index import IndexWrite
+
+if TYPE_CHECKING:
+    from logbroker.storage.segment import Segment
 
 ENTRY: Final = struct.Struct(">hqqqq")
 VERSION: Final = 0
@@ -44,9 +49,10 @@ class TransactionIndex:
 
     __slots__ = ("_data", "trim", "written")
 
-    def __init__(self, data: Buffer = b"", *, written: int = 0) -> None:
+    def __init__(self, data: Buffer = b"", *, written: int | None = None) -> None:
+        """`data` is what the file begins with, proven by `decode`; `written`: so many will be in it."""
         self._data = bytearray(data)
-        self.written = written
+        self.written = len(self) if written is None else written
         """How many entries the file has."""
         self.trim = False
         """Whether the file may be longer than that: the next write cuts it."""
@@ -94,10 +100,14 @@ class TransactionIndex:
         trim, self.trim = self.trim, False
         return IndexWrite(first * ENTRY.size, bytes(self._data[first * ENTRY.size :]), trim)
 
-    def replaces_file(self) -> None:
-        """Nothing of the file is to be believed: the next write writes it whole."""
-        self.written = 0
-        self.trim = True
+    @classmethod
+    def replacing(cls, entries: Iterable[AbortedTransaction]) -> TransactionIndex:
+        """These entries, in the place of whatever the file holds: the next write writes it whole."""
+        index = cls()
+        for entry in entries:
+            index.append(entry)
+        index.trim = True
+        return index
 
 
 def decode(data: Buffer, path: str, *, base_offset: int, end_offset: int) -> list[AbortedTransaction]:
@@ -139,3 +149,18 @@ def decode(data: Buffer, path: str, *, base_offset: int, end_offset: int) -> lis
         least = entry.last_offset + 1
         found.append(entry)
     return found
+
+
+def write_aborted_steps(pool: FilePool, segment: Segment, write: IndexWrite) -> Steps[None]:
+    """Lane: put entries into the segment's file and make them durable; the file's name isn't yet. Raises OSError."""
+    path = segment.transaction_index_path
+    file = pool.get(path, create=True, pin=True)
+    if write.data:
+        file.pwritev([write.data], write.position)
+        yield
+    if write.trim:
+        file.truncate(write.position + len(write.data))
+        yield
+    file.datasync()
+    pool.unpin(path)
+    yield
