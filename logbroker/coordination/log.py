@@ -52,6 +52,23 @@ class CoordinatorLog(Protocol):
         """
         ...
 
+    def append_marker(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        on_done: Callable[[AppendOutcome], None],
+    ) -> object:
+        """End a producer's transaction with a control batch, in order, at once; `on_done` as with `append_as_leader`.
+
+        Raises:
+            BrokerError: Nothing was appended: INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, or what an append may raise.
+
+        """
+        ...
+
     async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
         """Whole batches from the one that holds `offset` on, about `max_bytes` of them and at least one.
 

@@ -17,6 +17,7 @@ from logbroker.broker.handlers import offset_commit, offset_fetch
 from logbroker.config.settings import Settings
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
+from logbroker.groups.kind import Committer
 from logbroker.groups.machine import GroupMachine, GroupServices, NewOffset
 from logbroker.groups.service import GroupService
 from logbroker.metadata.controller import NewTopic
@@ -135,7 +136,7 @@ class GroupBench(Bench[GroupMachine]):
         self, offset, *, topic="t", partition=0, group_id="g", member_id="", generation=-1, expire_ms=-1
     ):
         """Commit one offset: the error that refuses it, or the list in which the outcome will be."""
-        error = self.machine.check_commit(group_id, member_id, None, generation)
+        error = self.machine.check_commit(group_id, Committer(member_id, None, generation, False, 9))
         if error is not ErrorCode.NONE:
             return error.name
         outcome: list[str] = []
