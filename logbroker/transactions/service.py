@@ -328,7 +328,6 @@ class TransactionService:
         producer_id: int,
         producer_epoch: int,
         partitions: Sequence[TopicPartition],
-        *,
         add: bool,
     ) -> Completion[Verdicts]:
         """Whether a producer may begin to write to partitions, before its first batch is appended (KIP-890).
