@@ -219,7 +219,7 @@ class Broker:
         """
         if topic == OFFSETS_TOPIC:
             return self.groups.complete_transaction(
-                partition, producer_id, producer_epoch, coordinator_epoch, commit
+                partition, producer_id, producer_epoch, coordinator_epoch, commit, transaction_version
             )
         outcome: Completion[ErrorCode] = Completion()
         self.replicas.partition(topic, partition).append_marker(

@@ -59,9 +59,12 @@ class CoordinatorLog(Protocol):
         coordinator_epoch: int,
         *,
         commit: bool,
+        transaction_version: int = 0,
         on_done: Callable[[AppendOutcome], None],
     ) -> object:
         """End a producer's transaction with a control batch, in order, at once; `on_done` as with `append_as_leader`.
+
+        With transaction version 2 the marker's epoch must be newer than that of the transaction's records (KIP-890).
 
         Raises:
             BrokerError: Nothing was appended: INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, or what an append may raise.

@@ -240,7 +240,14 @@ class Shard(Generic[M]):
         )
 
     def write_marker(
-        self, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool, done: Done
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int,
+        done: Done,
     ) -> None:
         """Append the marker that ends a producer's transaction, now, as `write_transactional`; `done` when it is durable.
 
@@ -252,7 +259,14 @@ class Shard(Generic[M]):
         log, _ = self._writable(())
         self._write_now(
             _Event((), 0, done, None),
-            partial(log.append_marker, producer_id, producer_epoch, coordinator_epoch, commit=commit),
+            partial(
+                log.append_marker,
+                producer_id,
+                producer_epoch,
+                coordinator_epoch,
+                commit=commit,
+                transaction_version=transaction_version,
+            ),
         )
 
     def after_writes(self, done: Done) -> None:

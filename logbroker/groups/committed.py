@@ -156,7 +156,14 @@ class CommittedOffsets:
             raise
 
     def complete(
-        self, producer_id: int, producer_epoch: int, coordinator_epoch: int, *, commit: bool, done: Done
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int,
+        done: Done,
     ) -> None:
         """Write a transaction's marker; what it committed counts from now on, or is forgotten. `done` when that is durable.
 
@@ -175,7 +182,14 @@ class CommittedOffsets:
                     replaced.append((*key, store.put(*key, offset.value)))
                     superseded += pending.supersede(key, offset.order)
         try:
-            self._shard.write_marker(producer_id, producer_epoch, coordinator_epoch, commit=commit, done=done)
+            self._shard.write_marker(
+                producer_id,
+                producer_epoch,
+                coordinator_epoch,
+                commit=commit,
+                transaction_version=transaction_version,
+                done=done,
+            )
         except BrokerError:
             for group_id, topic, partition, old in reversed(replaced):
                 if old is None:

@@ -8,7 +8,7 @@ takes part in it only if the transaction coordinator says so (KIP-890).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from logbroker.base.clock import Clock
@@ -52,9 +52,23 @@ NO_RETENTION: Final = -1
 TIMESTAMP_MAX_MS: Final = (1 << 63) - 1
 
 Verdicts: TypeAlias = Mapping[tuple[str, int], ErrorCode]
-Admit: TypeAlias = Callable[[str, int, int, Sequence[tuple[str, int]], bool], Completion[Verdicts]]
-"""Asks the transaction coordinator whether partitions belong to a producer's transaction: (transactional id, producer id, epoch,
-partitions, whether they are to be added)."""
+
+
+class Admit(Protocol):
+    """Asks the transaction coordinator."""
+
+    def __call__(
+        self,
+        transactional_id: str,
+        producer_id: int,
+        producer_epoch: int,
+        partitions: Sequence[tuple[str, int]],
+        *,
+        add: bool,
+    ) -> Completion[Verdicts]:
+        """Whether partitions belong to a producer's transaction; `add`: they are added if they don't."""
+        ...
+
 
 A = TypeVar("A", OffsetCommitResponsePartition, TxnOffsetCommitResponsePartition)
 
@@ -206,7 +220,7 @@ class OffsetCommits:
             else:
                 self._commit_admitted(request, version, response, wanted, waiter)
 
-        admit(request.transactional_id, *producer, [partition], version >= ADDS_PARTITION_FROM).on_done(
+        admit(request.transactional_id, *producer, [partition], add=version >= ADDS_PARTITION_FROM).on_done(
             admitted
         )
         return waiter

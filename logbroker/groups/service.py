@@ -32,6 +32,10 @@ from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
 from logbroker.groups.deletions import delete_groups, delete_offsets
+from logbroker.groups.consumer.kind import ConsumerServices
+from logbroker.groups.consumer.limits import SettingsLimits
+from logbroker.groups.consumer.protocol import check_heartbeat
+from logbroker.groups.consumer.topics import ImageTopics
 from logbroker.groups.errors import write_error
 from logbroker.groups.machine import GroupMachine, GroupServices
 from logbroker.groups.metrics import collect
@@ -41,6 +45,7 @@ from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.events import (
     BrokerConfigChanged,
     Event,
+    PartitionsAdded,
     SettingsReloaded,
     TopicCreated,
     TopicDeleted,
@@ -48,6 +53,10 @@ from logbroker.metadata.events import (
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService
 from logbroker.wire.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
+from logbroker.wire.messages.consumer_group_heartbeat import (
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
+)
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from logbroker.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
@@ -138,8 +147,15 @@ class GroupService:
         self._tasks = tasks
         settings = metadata.image.settings
         self._protocol = ClassicProtocol(_limits(metadata.image))
+        call_soon = defer or asyncio.get_running_loop().call_soon
+        self._limits = SettingsLimits(lambda: metadata.image)
         self._machine_services = GroupServices(
-            self._protocol, clock, timers, self._topic_id, self._retention_ms
+            self._protocol,
+            clock,
+            timers,
+            self._topic_id,
+            self._retention_ms,
+            ConsumerServices(self._limits, lambda: ImageTopics(metadata.image), call_soon),
         )
         self._expiry: TimerHandle | None = None
         self._closing = False
@@ -147,7 +163,7 @@ class GroupService:
         services = ShardServices(
             clock,
             timers,
-            defer or asyncio.get_running_loop().call_soon,
+            call_soon,
             WriteLimits(settings.message_max_bytes, settings.offsets_commit_timeout_ms),
         )
         self.runtime: CoordinatorRuntime[GroupMachine] = CoordinatorRuntime(
@@ -189,9 +205,15 @@ class GroupService:
             else:
                 for machine in list(self.runtime.machines()):
                     machine.drop_topic(event.name, event.topic_id)
+                    machine.consumer.topic_changed(event.name, created=False)
         elif isinstance(event, TopicCreated):
             if event.name == OFFSETS_TOPIC:
                 self._lead()
+            for machine in list(self.runtime.machines()):
+                machine.consumer.topic_changed(event.name, created=True)
+        elif isinstance(event, PartitionsAdded):
+            for machine in list(self.runtime.machines()):
+                machine.consumer.topic_changed(event.name, created=False)
         elif isinstance(event, (BrokerConfigChanged, SettingsReloaded)):
             self._protocol.limits = _limits(image)
         return None
@@ -325,6 +347,21 @@ class GroupService:
         durable.on_done(done)
         return waiter
 
+    def consumer_heartbeat(
+        self,
+        request: ConsumerGroupHeartbeatRequest,
+        version: int,
+        client_id: str | None,
+        client_host: str,
+    ) -> ConsumerGroupHeartbeatResponse | Completion[ConsumerGroupHeartbeatResponse]:
+        """ConsumerGroupHeartbeat, from `client_host` (an address without port)."""
+        try:
+            check_heartbeat(request, version, self._limits.common().assignors)
+            machine = self.runtime.machine_for(request.group_id)
+        except BrokerError as error:
+            return ConsumerGroupHeartbeatResponse(error_code=error.code, error_message=error.message)
+        return machine.consumer.consumer_heartbeat(request, Origin(client_id or "", "/" + client_host))
+
     # ---- offsets
 
     def commit(
@@ -340,7 +377,13 @@ class GroupService:
         return self._commits.commit_transactional(request, version, admit)
 
     def complete_transaction(
-        self, partition: int, producer_id: int, producer_epoch: int, coordinator_epoch: int, commit: bool
+        self,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        commit: bool,
+        transaction_version: int = 0,
     ) -> Completion[ErrorCode]:
         """Write the marker of a transaction that has offsets in this partition of `__consumer_offsets`; NONE when it is durable."""
         waiter: Completion[ErrorCode] = Completion()
@@ -350,7 +393,12 @@ class GroupService:
             return waiter
         try:
             shard.machine().committed.complete(
-                producer_id, producer_epoch, coordinator_epoch, commit=commit, done=waiter.set
+                producer_id,
+                producer_epoch,
+                coordinator_epoch,
+                commit=commit,
+                transaction_version=transaction_version,
+                done=waiter.set,
             )
         except BrokerError as refused:
             waiter.set(refused.code)

@@ -134,6 +134,7 @@ class MemoryLog:
         coordinator_epoch: int,
         *,
         commit: bool,
+        transaction_version: int = 0,
         on_done: Callable[[AppendOutcome], None],
     ) -> int:
         """See `CoordinatorLog`."""
