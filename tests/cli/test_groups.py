@@ -9,9 +9,7 @@ import confluent_kafka
 import pytest
 from click.testing import CliRunner
 
-from logbroker.broker.handlers import ADVERTISED
 from logbroker.cli.main import cli
-from logbroker.wire.api import ApiKey
 
 RECORDS = 9
 WAIT_S = 30
@@ -137,10 +135,6 @@ def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member)
     assert offsets(run, group)[0] == RECORDS
 
 
-@pytest.mark.skipif(
-    ApiKey.DELETE_GROUPS not in ADVERTISED or ApiKey.OFFSET_DELETE not in ADVERTISED,
-    reason="the broker can't delete groups and offsets",
-)
 def test_offsets_and_groups_are_deleted(run, topic, group):
     succeeded(run("groups", "reset-offsets", group, "--topic", topic, "--to-latest", "--execute"))
     table = succeeded(run("groups", "delete-offsets", group, "--topic", f"{topic}:1,2"))
@@ -155,7 +149,6 @@ def test_offsets_and_groups_are_deleted(run, topic, group):
     assert (again.exit_code, "GROUP_ID_NOT_FOUND" in again.stderr) == (1, True)
 
 
-@pytest.mark.skipif(ApiKey.DELETE_GROUPS not in ADVERTISED, reason="the broker can't delete groups")
 def test_a_group_with_members_is_not_deleted(run, group, member):
     refused = run("groups", "delete", group)
     assert refused.exit_code == 1
