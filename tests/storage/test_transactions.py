@@ -182,3 +182,106 @@ def test_a_read_lists_what_the_offset_index_says_it_may_hold(engine):
     assert 2 <= len(few) < 10
     assert few == aborted_transactions(log, 0, 60)[: len(few)]
     assert aborted_in_read(log, 59, 1, reader) == [AbortedTransaction(7, 58, 59, 60)]
+
+
+# Stops and kills
+
+
+def settle(engine, log):
+    """Everything a reader, a coordinator or the next start may ask of the transactions."""
+    return (
+        log.end_offset,
+        last_stable_offset(log),
+        committed(engine, log),
+        aborted_transactions(log, log.start_offset, log.end_offset),
+        {
+            producer_id: (
+                entry.epoch,
+                entry.last_sequence,
+                entry.coordinator_epoch,
+                entry.transaction_first_offset,
+            )
+            for producer_id, entry in log.producers.capture().items()
+        },
+    )
+
+
+def busy(engine, log, *, after=lambda _: None):
+    """Transactions of three producers, crossing one another; the last ones stay open."""
+    producers = [Producer(engine, log, number) for number in (1, 2, 3)]
+    for number in range(24):
+        producers[number % 3].send(bytes(90))
+        engine.run()
+        after(number)
+        if number % 3 == 2:
+            producers[(number // 3) % 3].end(commit=number % 2 == 0, coordinator_epoch=number)
+            engine.run()
+            after(number)
+
+
+@pytest.mark.parametrize("cleanly", [True, False])
+@pytest.mark.parametrize("checkpoint_at", [None, 0, 5, 11])
+def test_a_start_finds_all_of_it_again(engine, cleanly, checkpoint_at):
+    log = engine.create(segment_bytes=700)
+    busy(engine, log, after=lambda number: engine.checkpoint() if number == checkpoint_at else None)
+    before = settle(engine, log)
+    assert len(before[3]) >= 3
+    assert before[1] < before[0]
+    for _ in range(2):
+        engine.reopen(cleanly=cleanly)
+        assert settle(engine, engine.log()) == before
+    names = engine.files(suffix=".txnindex")
+    if cleanly:
+        assert names
+        files = [engine.vfs.file_size(f"{engine.path}/t-0/{name}") for name in names]
+        assert sum(files) == 34 * len(before[3])
+
+
+@pytest.mark.parametrize("damage", ["lost", "short", "zeros", "disorder", "longer"])
+def test_an_index_that_is_not_what_it_was_is_read_from_the_log(engine, damage):
+    log = engine.create(segment_bytes=700)
+    busy(engine, log)
+    before = settle(engine, log)
+    engine.close()
+    path = f"{engine.path}/t-0/{engine.files(suffix='.txnindex')[0]}"
+    with open(path, "rb") as file:
+        data = file.read()
+    changed = {
+        "lost": None,
+        "short": data[:-5],
+        "zeros": bytes(len(data)),
+        "disorder": data[:18] + bytes(8) + data[26:],
+        "longer": data + data,
+    }[damage]
+    if changed is None:
+        engine.vfs.unlink(path)
+    else:
+        with open(path, "wb") as file:
+            file.write(changed)
+    engine.open()
+    assert settle(engine, engine.log()) == before
+    engine.reopen()
+    assert settle(engine, engine.log()) == before
+    with open(path, "rb") as file:
+        assert file.read() == data
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_cut_leaves_what_was_before(engine, kill):
+    log = engine.create(segment_bytes=700)
+    history = {}
+
+    def after(number):
+        history[log.end_offset] = settle(engine, log)
+        if number == 15:
+            engine.checkpoint()
+
+    busy(engine, log, after=after)
+    for end in sorted(history, reverse=True)[1:]:
+        engine.directory.truncate_to(log, end, lambda _: None)
+        engine.run()
+        assert settle(engine, log) == history[end]
+        if end % 5 == 0:
+            engine.reopen(cleanly=not kill)
+            log = engine.log()
+            assert settle(engine, log) == history[end]
