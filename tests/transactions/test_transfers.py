@@ -45,9 +45,9 @@ QUIET_S = 40.0
 class Program:
     """A client in a process of its own, and what it said over all its lives."""
 
-    def __init__(self, log: pathlib.Path, name: str, *arguments: str) -> None:
+    def __init__(self, log: pathlib.Path, command: list[str], *arguments: str) -> None:
         self._log = log
-        self._command = [sys.executable, str(PROGRAMS / name)]
+        self._command = command
         self._arguments = arguments
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
@@ -158,7 +158,18 @@ def check_ledger(records: list[str], clerks: list[Program]) -> int:
     return len(transfers)
 
 
-def story(broker: BrokerProcess, directory: pathlib.Path, seed: int, duration_s: float) -> tuple[int, int]:
+def python(name: str) -> list[str]:
+    return [sys.executable, str(PROGRAMS / name)]
+
+
+def story(
+    broker: BrokerProcess,
+    directory: pathlib.Path,
+    seed: int,
+    duration_s: float,
+    commands: list[list[str]] | None = None,
+    pause_s: float = 1.2,
+) -> tuple[int, int]:
     """Let clerks work, kill them and the broker at seeded moments; how many transfers and kills there were."""
     chance = random.Random(seed)
     bank = Bank(broker.start())
@@ -166,7 +177,7 @@ def story(broker: BrokerProcess, directory: pathlib.Path, seed: int, duration_s:
     clerks = [
         Program(
             directory / f"clerk-{number}.log",
-            "clerk.py",
+            command,
             broker.bootstrap,
             TOPIC,
             f"clerk-{number}",
@@ -174,7 +185,7 @@ def story(broker: BrokerProcess, directory: pathlib.Path, seed: int, duration_s:
             str(ACCOUNTS),
             str(PARTITIONS),
         )
-        for number in range(CLERKS)
+        for number, command in enumerate(commands or [python("clerk.py")] * CLERKS)
     ]
     kills = 0
     try:
@@ -182,7 +193,7 @@ def story(broker: BrokerProcess, directory: pathlib.Path, seed: int, duration_s:
             clerk.start(SEED=str(kills))
         until = time.monotonic() + duration_s
         while time.monotonic() < until:
-            time.sleep(chance.uniform(0.2, 1.2))
+            time.sleep(chance.uniform(0.2, pause_s))
             kills += 1
             if chance.random() < 0.35:
                 broker.kill()
@@ -208,6 +219,26 @@ def test_money_is_neither_made_nor_lost(make_broker, tmp_path, seed):
     assert kills > 4
 
 
+@pytest.mark.java
+def test_money_is_neither_made_nor_lost_by_javas_producer(make_broker, tmp_path, kafka_tools):
+    """Transaction version 2: partitions are added by Produce itself, and every end bumps the epoch (KIP-890)."""
+    java = kafka_tools.command(str(PROGRAMS / "Clerk.java"), log_level="error")
+    transfers, kills = story(make_broker(settings=SETTINGS), tmp_path, 3, 14.0, [java, java], pause_s=4.0)
+    assert transfers > 20
+    assert kills > 3
+
+
+@pytest.mark.long
+@pytest.mark.java
+@pytest.mark.timeout(3600)
+def test_money_is_neither_made_nor_lost_by_javas_producer_for_long(make_broker, tmp_path, kafka_tools, say):
+    java = kafka_tools.command(str(PROGRAMS / "Clerk.java"), log_level="error")
+    for seed in range(300, 310):
+        broker = make_broker(f"data-{seed}", settings=SETTINGS)
+        transfers, kills = story(broker, tmp_path, seed, 90.0, [java, java, python("clerk.py")], pause_s=5.0)
+        say(f"seed {seed}: {transfers} transfers, {kills} kills")
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_money_is_neither_made_nor_lost_for_long(make_broker, tmp_path, say):
@@ -223,11 +254,11 @@ def copies(broker: BrokerProcess, directory: pathlib.Path, seed: int, inputs: in
     chance = random.Random(seed)
     bank = Bank(broker.start())
     bank.create(("inputs", 4), ("outputs", 3))
-    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "enable.idempotence": True, "log_level": 0})
     copiers = [
         Program(
             directory / f"copier-{n}.log",
-            "copier.py",
+            python("copier.py"),
             broker.bootstrap,
             "copiers",
             "inputs",
