@@ -96,9 +96,6 @@ def delete_groups(
 
     for group_id, result in results.items():
         done = partial(one_done, partial(setattr, result, "error_code"))
-        if not group_id:
-            done(ErrorCode.INVALID_GROUP_ID)
-            continue
         try:
             machine = runtime.machine_for(group_id)
         except BrokerError as absent:

@@ -28,6 +28,9 @@ from logbroker.groups.classic.kind import ClassicKind
 from logbroker.groups.classic.protocol import ClassicProtocol, Origin
 from logbroker.groups.classic.replies import sync_refusal
 from logbroker.groups.committed import CommittedOffsets, NewOffset, OffsetServices
+from logbroker.groups.consumer.group import ConsumerGroup
+from logbroker.groups.consumer.kind import ConsumerKind, ConsumerServices
+from logbroker.groups.consumer.migration import ClassicSide
 from logbroker.groups.kind import Committer, GroupTable, Kind, PartitionCheck
 from logbroker.groups.offsets import OffsetStore
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
@@ -46,6 +49,7 @@ class GroupServices:
     Attributes:
         topic_id: The id of the topic of that name, None if there is none.
         retention_ms: `offsets.retention.minutes`, in milliseconds, as it is now.
+        consumer: What groups under the consumer protocol are handed.
 
     """
 
@@ -54,6 +58,7 @@ class GroupServices:
     timers: Timers
     topic_id: Callable[[str], UUID | None]
     retention_ms: Callable[[], int]
+    consumer: ConsumerServices
 
 
 class GroupMachine:
@@ -62,11 +67,22 @@ class GroupMachine:
     Attributes:
         groups: By group id; none of them is dead.
         classic: The kind of a group that nobody has heard of.
+        consumer: The kind of groups under the consumer protocol.
         committed: All offsets.
 
     """
 
-    __slots__ = ("_ignored", "_kinds", "_replays", "_shard", "_table", "classic", "committed", "groups")
+    __slots__ = (
+        "_ignored",
+        "_kinds",
+        "_replays",
+        "_shard",
+        "_table",
+        "classic",
+        "committed",
+        "consumer",
+        "groups",
+    )
 
     def __init__(self, shard: Shard[GroupMachine], services: GroupServices) -> None:
         self._shard = shard
@@ -74,7 +90,13 @@ class GroupMachine:
         self._table.on_due = self._due
         self.groups = self._table.groups
         self.classic = ClassicKind(services.protocol, self._table, shard)
-        self._kinds: dict[type[Any], Kind[Any]] = {ClassicGroup: self.classic}
+        self.consumer = ConsumerKind(
+            self._table,
+            shard,
+            services.consumer,
+            ClassicSide(services.protocol, self.classic.carry_out, self.classic.join_new),
+        )
+        self._kinds: dict[type[Any], Kind[Any]] = {ClassicGroup: self.classic, ConsumerGroup: self.consumer}
         self._replays = {kind: each for each in self._kinds.values() for kind in each.record_types}
         self.committed = CommittedOffsets(
             shard,

@@ -45,6 +45,9 @@ GROUP_NOT_FOUND_FROM: Final = 9
 LOAD_IN_PROGRESS_FROM: Final = 2
 """TxnOffsetCommit version whose clients know COORDINATOR_LOAD_IN_PROGRESS; older ones would ask again without a pause."""
 
+ABORTABLE_FROM: Final = 4
+"""TxnOffsetCommit version whose clients know TRANSACTION_ABORTABLE (KIP-890); older ones are told INVALID_TXN_STATE."""
+
 ADDS_PARTITION_FROM: Final = 5
 """TxnOffsetCommit version that takes part in the transaction without AddOffsetsToTxn (KIP-890, transaction version 2)."""
 
@@ -215,7 +218,7 @@ class OffsetCommits:
         def admitted(verdicts: Verdicts) -> None:
             error = verdicts.get(partition, ErrorCode.NONE)
             if error is not ErrorCode.NONE:
-                wanted.fail(error)
+                wanted.fail(_older(error, version))
                 waiter.set(response)
             else:
                 self._commit_admitted(request, version, response, wanted, waiter)
@@ -332,4 +335,6 @@ def _older(error: ErrorCode, version: int) -> ErrorCode:
     """What clients of that version are told."""
     if error is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS and version < LOAD_IN_PROGRESS_FROM:
         return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    if error is ErrorCode.TRANSACTION_ABORTABLE and version < ABORTABLE_FROM:
+        return ErrorCode.INVALID_TXN_STATE
     return error

@@ -31,11 +31,11 @@ from logbroker.coordination.shard import Shard, ShardServices, ShardState, Write
 from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
-from logbroker.groups.deletions import delete_groups, delete_offsets
 from logbroker.groups.consumer.kind import ConsumerServices
 from logbroker.groups.consumer.limits import SettingsLimits
-from logbroker.groups.consumer.protocol import check_heartbeat
 from logbroker.groups.consumer.topics import ImageTopics
+from logbroker.groups.consumer_requests import ConsumerRequests
+from logbroker.groups.deletions import delete_groups, delete_offsets
 from logbroker.groups.errors import write_error
 from logbroker.groups.machine import GroupMachine, GroupServices
 from logbroker.groups.metrics import collect
@@ -45,7 +45,6 @@ from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.events import (
     BrokerConfigChanged,
     Event,
-    PartitionsAdded,
     SettingsReloaded,
     TopicCreated,
     TopicDeleted,
@@ -53,10 +52,6 @@ from logbroker.metadata.events import (
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService
 from logbroker.wire.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
-from logbroker.wire.messages.consumer_group_heartbeat import (
-    ConsumerGroupHeartbeatRequest,
-    ConsumerGroupHeartbeatResponse,
-)
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from logbroker.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
@@ -127,6 +122,7 @@ class GroupService:
 
     Attributes:
         runtime: The shards.
+        consumer: Requests of the consumer protocol.
 
     """
 
@@ -148,14 +144,11 @@ class GroupService:
         settings = metadata.image.settings
         self._protocol = ClassicProtocol(_limits(metadata.image))
         call_soon = defer or asyncio.get_running_loop().call_soon
-        self._limits = SettingsLimits(lambda: metadata.image)
+        consumer = ConsumerServices(
+            SettingsLimits(lambda: metadata.image), lambda: ImageTopics(metadata.image), call_soon
+        )
         self._machine_services = GroupServices(
-            self._protocol,
-            clock,
-            timers,
-            self._topic_id,
-            self._retention_ms,
-            ConsumerServices(self._limits, lambda: ImageTopics(metadata.image), call_soon),
+            self._protocol, clock, timers, self._topic_id, self._retention_ms, consumer
         )
         self._expiry: TimerHandle | None = None
         self._closing = False
@@ -169,6 +162,7 @@ class GroupService:
         self.runtime: CoordinatorRuntime[GroupMachine] = CoordinatorRuntime(
             OFFSETS_TOPIC, self._open_log, self._new_machine, services, tasks
         )
+        self.consumer = ConsumerRequests(self.runtime, consumer)
         self._commits = OffsetCommits(self.runtime, lambda: metadata.image, clock)
         self._fetches = OffsetFetches(self.runtime, lambda: metadata.image)
 
@@ -205,17 +199,12 @@ class GroupService:
             else:
                 for machine in list(self.runtime.machines()):
                     machine.drop_topic(event.name, event.topic_id)
-                    machine.consumer.topic_changed(event.name, created=False)
         elif isinstance(event, TopicCreated):
             if event.name == OFFSETS_TOPIC:
                 self._lead()
-            for machine in list(self.runtime.machines()):
-                machine.consumer.topic_changed(event.name, created=True)
-        elif isinstance(event, PartitionsAdded):
-            for machine in list(self.runtime.machines()):
-                machine.consumer.topic_changed(event.name, created=False)
         elif isinstance(event, (BrokerConfigChanged, SettingsReloaded)):
             self._protocol.limits = _limits(image)
+        self.consumer.follow(event)
         return None
 
     async def ensure_topic(self) -> None:
@@ -346,21 +335,6 @@ class GroupService:
 
         durable.on_done(done)
         return waiter
-
-    def consumer_heartbeat(
-        self,
-        request: ConsumerGroupHeartbeatRequest,
-        version: int,
-        client_id: str | None,
-        client_host: str,
-    ) -> ConsumerGroupHeartbeatResponse | Completion[ConsumerGroupHeartbeatResponse]:
-        """ConsumerGroupHeartbeat, from `client_host` (an address without port)."""
-        try:
-            check_heartbeat(request, version, self._limits.common().assignors)
-            machine = self.runtime.machine_for(request.group_id)
-        except BrokerError as error:
-            return ConsumerGroupHeartbeatResponse(error_code=error.code, error_message=error.message)
-        return machine.consumer.consumer_heartbeat(request, Origin(client_id or "", "/" + client_host))
 
     # ---- offsets
 
