@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from logbroker.client.types import OffsetAt as OffsetAt
     from logbroker.client.types import OffsetSpec as OffsetSpec
     from logbroker.client.types import Partition as Partition
+    from logbroker.client.types import ResourceType as ResourceType
     from logbroker.client.types import Topic as Topic
     from logbroker.client.types import TopicPartition as TopicPartition
 
@@ -80,6 +81,7 @@ _MODULE_OF = {
     "RecordMetadata": "delivery",
     "RecordTooLargeError": "errors",
     "RefusedError": "errors",
+    "ResourceType": "types",
     "Topic": "types",
     "TopicPartition": "types",
     "UnreachableError": "errors",

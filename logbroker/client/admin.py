@@ -29,6 +29,7 @@ from logbroker.client.types import (
     IsolationLevel,
     LogDir,
     OffsetAt,
+    ResourceType,
     Topic,
     TopicPartition,
 )
@@ -56,8 +57,8 @@ from logbroker.wire.messages.incremental_alter_configs import (
 __all__ = ["Admin"]
 
 _DEFAULT_COUNT = -1
-_TOPIC_RESOURCE = 2
-_BROKER_RESOURCE = 4
+_TOPIC_RESOURCE = ResourceType.TOPIC
+_BROKER_RESOURCE = ResourceType.BROKER
 _SET = 0
 _DELETE = 1
 _NOT_CONTROLLER_ATTEMPTS = 5
@@ -243,6 +244,34 @@ class Admin:
         """Set and delete configs of one broker, all or none. Raises as `alter_topic_configs` does."""
         await self._alter_configs(_BROKER_RESOURCE, str(node_id), set_to or {}, delete, node_id)
 
+    async def configs(
+        self, kind: ResourceType, name: str, *, documentation: bool = False
+    ) -> list[ConfigEntry]:
+        """Return every config of whatever has some, by name; under the broker name "" what is set for all brokers.
+
+        Raises:
+            RefusedError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST, ...
+
+        """
+        return await _describe.configs(
+            self._cluster, kind, name, node_id=_of_broker(kind, name), documentation=documentation
+        )
+
+    async def alter_configs(
+        self,
+        kind: ResourceType,
+        name: str,
+        set_to: Mapping[str, str] | None = None,
+        *,
+        delete: Iterable[str] = (),
+    ) -> None:
+        """Set and delete configs of whatever has some, all or none. Raises as `alter_topic_configs` does."""
+        await self._alter_configs(kind, name, set_to or {}, delete, _of_broker(kind, name))
+
+    async def list_config_resources(self, *kinds: ResourceType) -> list[tuple[ResourceType, str]]:
+        """Return the kind and name of all that has configs; only of `kinds`, where any are given."""
+        return await _describe.config_resources(self._cluster, kinds)
+
     # The cluster.
 
     async def describe_cluster(self) -> ClusterDescription:
@@ -339,7 +368,12 @@ class Admin:
     # How it works inside.
 
     async def _alter_configs(
-        self, kind: int, name: str, set_to: Mapping[str, str], delete: Iterable[str], node_id: int | None
+        self,
+        kind: ResourceType,
+        name: str,
+        set_to: Mapping[str, str],
+        delete: Iterable[str],
+        node_id: int | None,
     ) -> None:
         changes = [AlterableConfig(key, _SET, value) for key, value in set_to.items()]
         changes += [AlterableConfig(key, _DELETE, None) for key in delete]
@@ -354,8 +388,7 @@ class Admin:
                 )
             )
             for result in response.responses:
-                what = f"topic {name!r}" if kind == _TOPIC_RESOURCE else f"broker {name}"
-                return _refuse(result.error_code, what, result.error_message)
+                return _refuse(result.error_code, _describe.resource_text(kind, name), result.error_message)
             raise _left_out(name)
 
         await self._until_controller(attempt)
@@ -385,6 +418,13 @@ def _refuse(error_code: int, what: str, message: str | None) -> ErrorCode:
     if code in {ErrorCode.NONE, ErrorCode.NOT_CONTROLLER}:
         return code
     raise RefusedError(code, what, message)
+
+
+def _of_broker(kind: ResourceType, name: str) -> int | None:
+    """The broker that must be asked, as only it knows."""
+    return (
+        int(name) if kind in {ResourceType.BROKER, ResourceType.BROKER_LOGGER} and name.isdecimal() else None
+    )
 
 
 def _left_out(what: str) -> RefusedError:

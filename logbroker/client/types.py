@@ -32,6 +32,7 @@ __all__ = [
     "OffsetAt",
     "OffsetSpec",
     "Partition",
+    "ResourceType",
     "Topic",
     "TopicPartition",
     "parse_bootstrap_servers",
@@ -80,6 +81,16 @@ class ConfigSource(IntEnum):
     DYNAMIC_BROKER_LOGGER_CONFIG = 6
     CLIENT_METRICS_CONFIG = 7
     GROUP_CONFIG = 8
+
+
+class ResourceType(IntEnum):
+    """What has configs; the numbers are the protocol's."""
+
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
