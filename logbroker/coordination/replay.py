@@ -78,8 +78,18 @@ class Replayed:
             if value is not None:
                 yield LoadedRecord(offset, key, value)
 
+    def _let_go(self) -> Iterator[LoadedRecord]:
+        """The same, each forgotten when it is handed out: the state machine's memory takes the place of this one."""
+        latest = list(self._latest.items())
+        self._latest.clear()
+        latest.reverse()
+        while latest:
+            key, (offset, value) = latest.pop()
+            if value is not None:
+                yield LoadedRecord(offset, key, value)
+
     def hand_over(self, machine: StateMachine) -> Iterator[None]:
-        """Let `machine` take over everything; comes up for air after every `HANDED_AT_ONCE` records.
+        """Let `machine` take over everything, once; comes up for air after every `HANDED_AT_ONCE` records.
 
         Raises:
             ReplayError: A record is damaged.
@@ -88,7 +98,7 @@ class Replayed:
         replay_one = machine.replay
         offset = -1
         try:
-            for live, record in enumerate(self, 1):
+            for live, record in enumerate(self._let_go(), 1):
                 offset = record.offset
                 replay_one(record)
                 self.live = live

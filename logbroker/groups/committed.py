@@ -20,9 +20,10 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.formats.consumer_offsets import (
     OffsetCommitValue,
-    offset_commit,
     offset_commit_key,
     offset_commit_value,
+    read_offset_commit_key,
+    read_offset_commit_value,
 )
 from logbroker.coordination.machine import Done, LoadedRecord, Record
 from logbroker.coordination.shard import Shard
@@ -258,22 +259,21 @@ class CommittedOffsets:
 
     def replay(self, record: LoadedRecord) -> None:
         """Take over a committed offset."""
-        key = offset_commit.decode_key(record.key)
-        self.store.put(key.group, key.topic, key.partition, offset_commit.decode_value(record.value))
-        if key.group not in self._table.groups:
-            self._new_group(key.group)
+        group, topic, partition = read_offset_commit_key(record.key)
+        self.store.put(group, topic, partition, read_offset_commit_value(record.value))
+        if group not in self._table.groups:
+            self._new_group(group)
 
     def replay_open(
         self, producer_id: int, producer_epoch: int, record: LoadedRecord, *, is_superseded: bool
     ) -> None:
         """Take over an offset of a transaction that has no marker in the log."""
-        name = offset_commit.decode_key(record.key)
-        key = (name.group, name.topic, name.partition)
-        self.pending.put(producer_id, producer_epoch, key, offset_commit.decode_value(record.value))
+        key = read_offset_commit_key(record.key)
+        self.pending.put(producer_id, producer_epoch, key, read_offset_commit_value(record.value))
         if is_superseded:
             self.pending.transactions[producer_id].offsets[key].is_superseded = True
-        if name.group not in self._table.groups:
-            self._new_group(name.group)
+        if key[0] not in self._table.groups:
+            self._new_group(key[0])
 
     def loaded(self) -> None:
         """Forget the offsets of topics that are gone."""
