@@ -121,7 +121,7 @@ def test_the_table_is_the_list_that_was_promised():
         "FindCoordinator", "JoinGroup", "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "OffsetFetch",
         "DescribeGroups", "ListGroups", "DeleteGroups", "OffsetDelete", "TxnOffsetCommit",
         "AddPartitionsToTxn", "AddOffsetsToTxn", "EndTxn", "WriteTxnMarkers", "DescribeTransactions", "ListTransactions",
-        "DescribeProducers",
+        "DescribeProducers", "ConsumerGroupHeartbeat", "ConsumerGroupDescribe",
         "ListConfigResources", "ElectLeaders", "AlterPartitionReassignments", "ListPartitionReassignments",
         "AlterReplicaLogDirs", "UpdateFeatures", "UnregisterBroker", "DescribeClientQuotas",
         "DescribeUserScramCredentials", "DescribeAcls", "CreateAcls", "DeleteAcls", "CreateDelegationToken",
