@@ -357,6 +357,21 @@ def set_level(level: str) -> None:
     _ROOT.setLevel(LEVELS[level])
 
 
+def names() -> list[str]:
+    """Every log that was asked for so far, by name."""
+    return sorted(_logs)
+
+
+def level_of(name: str) -> int:
+    """The least level that a log writes, as a number of `logging`; "" is the level of all that have none of their own."""
+    return (_ROOT.getChild(name) if name else _ROOT).getEffectiveLevel()
+
+
+def set_level_of(name: str, level: int | None) -> None:
+    """Change the least level that one log writes; None: that of all, which "" names."""
+    (_ROOT.getChild(name) if name else _ROOT).setLevel(logging.NOTSET if level is None else level)
+
+
 def configured() -> bool:
     """Whether `configure` is in force."""
     return _writer is not None

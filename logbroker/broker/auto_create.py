@@ -1,4 +1,4 @@
-"""Topics that come to be because somebody asked for them: those that clients name, and the one that groups need.
+"""Topics that come to be because somebody asked for them: those that clients name, and those that coordinators need.
 
 A topic that doesn't exist is created with the broker's defaults when a client asks for its metadata and both the client
 (`allow.auto.create.topics`) and the broker (`auto.create.topics.enable`) allow it. Kafka answers at once that the
@@ -18,11 +18,19 @@ from logbroker.config.settings import Settings
 from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.service import MetadataService
 from logbroker.metadata.topic_names import CLUSTER_METADATA_TOPIC, is_internal, name_problem
+from logbroker.transactions.service import TRANSACTION_TOPIC, transaction_topic
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 
 WAIT_MAX_MS: Final = 5_000
 """How long a request waits for topics that it caused; after that the client asks again (LEADER_NOT_AVAILABLE)."""
+
+
+def internal_topic(settings: Settings, name: str) -> NewTopic | None:
+    """The topic of a coordinator that is here, as Kafka makes it."""
+    if name == OFFSETS_TOPIC:
+        return offsets_topic(settings)
+    return transaction_topic(settings) if name == TRANSACTION_TOPIC else None
 
 
 def offsets_topic(settings: Settings) -> NewTopic:
@@ -44,7 +52,9 @@ def may_create(settings: Settings, name: str) -> bool:
     if not settings.auto_create_topics_enable or name_problem(name) is not None:
         return False
     # Internal topics have formats of their own: one that nothing here writes isn't made.
-    return name != CLUSTER_METADATA_TOPIC and (name == OFFSETS_TOPIC or not is_internal(name))
+    return name != CLUSTER_METADATA_TOPIC and (
+        internal_topic(settings, name) is not None or not is_internal(name)
+    )
 
 
 async def create_missing(metadata: MetadataService, names: Iterable[str]) -> dict[str, ErrorCode]:
@@ -57,9 +67,7 @@ async def create_missing(metadata: MetadataService, names: Iterable[str]) -> dic
         MetadataFailedError: the metadata can't be changed any more.
     """
     settings = metadata.image.settings
-    wanted = [
-        offsets_topic(settings) if name == OFFSETS_TOPIC else NewTopic(name) for name in dict.fromkeys(names)
-    ]
+    wanted = [internal_topic(settings, name) or NewTopic(name) for name in dict.fromkeys(names)]
     try:
         outcomes = await within(WAIT_MAX_MS, lambda: metadata.create_topics(wanted))
     except BrokerError as error:

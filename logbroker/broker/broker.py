@@ -1,7 +1,7 @@
 """The broker: what it is made of, in which order it starts, and in which it stops.
 
-    start   metadata -> log directories (identify, register, recover) -> leader epochs -> groups -> listeners
-    stop    listeners (answer what is in flight) -> groups -> log directories (checkpoint, clean) -> metadata
+    start   metadata -> log directories (identify, register, recover) -> leader epochs -> groups -> transactions -> listeners
+    stop    listeners (answer what is in flight) -> transactions -> groups -> log directories (checkpoint, clean) -> metadata
 
 Everything here lives on one event loop; threads do the blocking work behind storage and metadata. A part that fails for good (the
 metadata's disk, the last log directory, a task of the broker) fails the broker: `wait_failed` tells the daemon why.
@@ -13,30 +13,37 @@ import asyncio
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Awaitable
 from typing import Final
 
 from logbroker.base import logs
 from logbroker.base.clock import SystemClock
+from logbroker.base.completion import Completion
+from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import LogbrokerError
 from logbroker.base.metrics import Registry
 from logbroker.base.tasks import TaskScope
 from logbroker.base.timers import Timers
 from logbroker.base.waits import Waits
 from logbroker.broker.broker_metrics import BrokerMetrics
+from logbroker.broker.context import RequestContext
 from logbroker.broker.dispatch import Dispatcher
 from logbroker.broker.fetch_sessions import FetchSessions
 from logbroker.broker.limits import listen_backlog, server_limits
+from logbroker.broker.live_settings import LiveSettings
 from logbroker.broker.produce_waits import ProduceWaits
 from logbroker.config.endpoints import Endpoint
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
-from logbroker.groups.service import GroupService
+from logbroker.groups.service import OFFSETS_TOPIC, GroupService
 from logbroker.metadata.service import MetadataService
 from logbroker.net.server import Server
+from logbroker.net.server_connection import ServerConnection
 from logbroker.replication.replica_manager import ReplicaManager
 from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_FILE
 from logbroker.storage.log import Log
+from logbroker.transactions.service import TransactionService
 
 FETCH_WAITS_MAX: Final = 100_000
 STOP_TIMEOUT_S: Final = 30.0
@@ -56,6 +63,8 @@ class Broker:
         self.startup_report: dict[str, object] = {}
         self.fetch_sessions = FetchSessions(settings.max_incremental_fetch_session_cache_slots)
         self.produce_waits = ProduceWaits(self.clock)
+        self.produce_holds: dict[ServerConnection, deque[tuple[RequestContext, memoryview, int]]] = {}
+        """Connections of which a produce waits for the transaction coordinator, and what they have produced since."""
         self._advertised: dict[str, Endpoint] = {}
         self._failure: asyncio.Future[str] | None = None
         self._started: list[str] = []
@@ -63,6 +72,7 @@ class Broker:
     metadata: MetadataService
     replicas: ReplicaManager
     groups: GroupService
+    transactions: TransactionService
     tasks: TaskScope
     timers: Timers
     fetch_waits: Waits[Log]
@@ -110,9 +120,15 @@ class Broker:
         self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
         await self.groups.start()
         self._started.append("groups")
+        self.transactions = TransactionService(
+            self.metadata, self.replicas, self.write_marker, self.clock, self.timers, self.tasks
+        )
+        await self.transactions.start()
+        self._started.append("transactions")
         await self._listen()
         BrokerMetrics(self).register()
         self.metrics.register(self.groups.collect)
+        self.metrics.register(self.transactions.collect)
 
     async def _open_replicas(self) -> None:
         began = time.perf_counter()
@@ -156,6 +172,7 @@ class Broker:
                 remedy="raise the limit of open files (ulimit -n, LimitNOFILE= in the systemd unit)",
             )
         self.server = Server(dispatcher.dispatch, limits, self.clock)
+        self.metadata.subscribe(LiveSettings(self.server, started_with=self._static_settings, now=settings))
         self._started.append("server")
         bound = []
         for endpoint in settings.listener_endpoints:
@@ -173,12 +190,6 @@ class Broker:
         await self.metadata.reload_settings(settings, sources)
         self._static_settings = settings
         self._sources = sources
-        now = server_limits(self.settings)
-        self.server.reconfigure(
-            connections_max=now.connections_max,
-            connections_per_address_max=now.connections_per_address_max,
-            idle_max_ms=now.idle_max_ms,
-        )
 
     def fail(self, reason: str) -> None:
         """Something the broker can't go on without has failed."""
@@ -191,6 +202,36 @@ class Broker:
             raise RuntimeError("start() comes first")
         return asyncio.shield(self._failure)
 
+    def write_marker(
+        self,
+        topic: str,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        commit: bool,
+        transaction_version: int,
+        /,
+    ) -> Completion[ErrorCode]:
+        """End a transaction in one partition; NONE when that is durable. Raises BrokerError: nothing was appended.
+
+        Offsets that were committed with it are looked after by the coordinator of their group.
+        """
+        if topic == OFFSETS_TOPIC:
+            return self.groups.complete_transaction(
+                partition, producer_id, producer_epoch, coordinator_epoch, commit, transaction_version
+            )
+        outcome: Completion[ErrorCode] = Completion()
+        self.replicas.partition(topic, partition).append_marker(
+            producer_id,
+            producer_epoch,
+            coordinator_epoch,
+            commit=commit,
+            transaction_version=transaction_version,
+            on_done=lambda item: outcome.set(ErrorCode(item.error)),
+        )
+        return outcome
+
     # Stop
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
@@ -198,6 +239,8 @@ class Broker:
         started = self._started
         if "server" in started:
             await self._stop_server(hurry)
+        if "transactions" in started:
+            await self.transactions.stop()
         if "groups" in started:
             await self.groups.stop()
         if "replicas" in started:

@@ -128,6 +128,12 @@ class BrokerMetrics:
             ),
         ):
             yield Metric(f"logbroker_{name}", help_, "gauge", [((), number)])
+        yield Metric(
+            "logbroker_cleaner_max_dirty_percent",
+            "Of the log that has most to compact, how much was never compacted.",
+            "gauge",
+            [((), self._broker.replicas.cleaning.max_dirty_percent)],
+        )
 
     def _storage(self) -> Iterable[Metric]:
         states = self._broker.replicas.states
@@ -224,6 +230,28 @@ _DIRECTORY_NUMBERS = (
         "gauge",
         "When every sealed segment had last been read, ms since the epoch; 0: never yet.",
         "stats.scrub_last_pass_ms",
+    ),
+    ("cleaner_passes_total", "counter", "Logs compacted.", "stats.cleaner_passes"),
+    (
+        "cleaner_failures_total",
+        "counter",
+        "Passes of compaction that failed and are tried again; the log says why.",
+        "stats.cleaner_failures",
+    ),
+    ("cleaner_read_bytes_total", "counter", "Bytes that compaction read.", "stats.cleaner_read_bytes"),
+    ("cleaner_written_bytes_total", "counter", "Bytes that it wrote.", "stats.cleaner_written_bytes"),
+    (
+        "cleaner_removed_records_total",
+        "counter",
+        "Records that it took away.",
+        "stats.cleaner_removed_records",
+    ),
+    ("cleaner_last_pass_ms", "gauge", "How long the last log took, ms.", "stats.cleaner_last_pass_ms"),
+    (
+        "cleaner_uncleanable_partitions",
+        "gauge",
+        "Partitions that can't be compacted until the next start; the log says why.",
+        "cleaner.uncleanable",
     ),
 )
 

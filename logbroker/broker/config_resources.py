@@ -1,9 +1,14 @@
-"""Configs as DescribeConfigs and CreateTopics show them: from the image to `config.describe` and on to the wire."""
+"""Configs as DescribeConfigs and CreateTopics show them: from the image to `config.describe` and on to the wire.
+
+Loggers are configs too (KIP-412), of the process alone: what is changed of them is gone with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from logbroker.base import logs
+from logbroker.config.client_metrics import CLIENT_METRICS_CONFIGS
 from logbroker.config.describe import (
     BrokerConfigs,
     Described,
@@ -13,9 +18,12 @@ from logbroker.config.describe import (
     describe_topic,
 )
 from logbroker.config.settings import SETTINGS
-from logbroker.config.values import ConfigSource
+from logbroker.config.values import ConfigSource, ConfigType, format_value
+from logbroker.metadata.config_changes import LOGGER_LEVELS, ROOT_LOGGER, ConfigChange, Operation
 from logbroker.metadata.events import CLUSTER_SCOPE
 from logbroker.metadata.image import ClusterImage
+
+_log = logs.get("admin")
 
 
 def broker_configs(image: ClusterImage) -> BrokerConfigs:
@@ -50,6 +58,65 @@ def described_group(
 def described_broker(image: ClusterImage, names: Iterable[str] | None = None) -> list[Described]:
     """The configs of this broker; `names` or all."""
     return describe_broker(broker_configs(image), names)
+
+
+def described_client_metrics(
+    image: ClusterImage, name: str, names: Iterable[str] | None = None
+) -> list[Described]:
+    """The configs of a subscription to client metrics, whether it exists or not; `names` or all."""
+    given = image.client_metrics.get(name, {})
+    wanted = None if names is None else set(names)
+    described = []
+    for config, setting in CLIENT_METRICS_CONFIGS.items():
+        if wanted is not None and config not in wanted:
+            continue
+        source = ConfigSource.CLIENT_METRICS_CONFIG if config in given else ConfigSource.DEFAULT_CONFIG
+        value = format_value(setting.parse(given[config])) if config in given else setting.default_text
+        described.append(
+            Described(
+                name=config,
+                value=value,
+                source=source,
+                type=setting.type,
+                read_only=False,
+                documentation=setting.doc,
+                synonyms=(Synonym(config, value, source),) if config in given else (),
+                is_default=config not in given,
+            )
+        )
+    return described
+
+
+def described_loggers(names: Iterable[str] | None = None) -> list[Described]:
+    """The level of each of this process's loggers; `names` or all."""
+    wanted = None if names is None else set(names)
+    return [
+        Described(
+            name=name,
+            value=_level_name(logs.level_of("" if name == ROOT_LOGGER else name)),
+            source=ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG,
+            type=ConfigType.UNKNOWN,
+            read_only=False,
+            documentation="",
+            synonyms=(),
+            is_default=False,
+        )
+        for name in (ROOT_LOGGER, *logs.names())
+        if wanted is None or name in wanted
+    ]
+
+
+def change_loggers(changes: Iterable[ConfigChange]) -> None:
+    """Make changes that `check_loggers` has let pass."""
+    for change in changes:
+        level = LOGGER_LEVELS[change.value or ""] if change.operation == Operation.SET else None
+        logs.set_level_of("" if change.name == ROOT_LOGGER else change.name, level)
+        _log.info("log level changed", of=change.name, level=change.value)
+
+
+def _level_name(number: int) -> str:
+    """The least of Kafka's levels that lets through what `number` does."""
+    return next((name for name, level in LOGGER_LEVELS.items() if level >= number), "OFF")
 
 
 def described_cluster_default(image: ClusterImage, names: Iterable[str] | None = None) -> list[Described]:

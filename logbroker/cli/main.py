@@ -20,6 +20,14 @@ _COMMANDS = {
         "logbroker.cli.produce:produce", "Write records to a topic, from lines or arguments."
     ),
     "consume": LazyCommand("logbroker.cli.consume:consume", "Read records of a topic."),
+    "groups": LazyCommand(
+        "logbroker.cli.groups:groups",
+        "List, describe and delete consumer groups; show, reset and delete their offsets.",
+    ),
+    "configs": LazyCommand(
+        "logbroker.cli.configs:configs",
+        "List, describe and alter configs of topics, brokers, groups and more, while the broker runs.",
+    ),
     "cluster": LazyCommand("logbroker.cli.cluster:cluster", "Describe the cluster and its brokers."),
     "config": LazyCommand(
         "logbroker.cli.config:config", "Settings: list them, show what is set and by what, check a file."

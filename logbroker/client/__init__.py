@@ -35,14 +35,19 @@ if TYPE_CHECKING:
     from logbroker.client.producer import Producer as Producer
     from logbroker.client.types import Broker as Broker
     from logbroker.client.types import ClusterDescription as ClusterDescription
+    from logbroker.client.types import CommittedOffset as CommittedOffset
     from logbroker.client.types import ConfigEntry as ConfigEntry
     from logbroker.client.types import ConfigSource as ConfigSource
+    from logbroker.client.types import Group as Group
+    from logbroker.client.types import GroupListing as GroupListing
+    from logbroker.client.types import GroupMember as GroupMember
     from logbroker.client.types import IsolationLevel as IsolationLevel
     from logbroker.client.types import LogDir as LogDir
     from logbroker.client.types import LogDirReplica as LogDirReplica
     from logbroker.client.types import OffsetAt as OffsetAt
     from logbroker.client.types import OffsetSpec as OffsetSpec
     from logbroker.client.types import Partition as Partition
+    from logbroker.client.types import ResourceType as ResourceType
     from logbroker.client.types import Topic as Topic
     from logbroker.client.types import TopicPartition as TopicPartition
 
@@ -54,6 +59,7 @@ _MODULE_OF = {
     "ClosedError": "errors",
     "Cluster": "cluster",
     "ClusterDescription": "types",
+    "CommittedOffset": "types",
     "ConfigEntry": "types",
     "ConfigSource": "types",
     "ConnectionLostError": "errors",
@@ -62,6 +68,9 @@ _MODULE_OF = {
     "DamagedBatchError": "errors",
     "Delivery": "delivery",
     "DeliveryTimeoutError": "errors",
+    "Group": "types",
+    "GroupListing": "types",
+    "GroupMember": "types",
     "IsolationLevel": "types",
     "LogDir": "types",
     "LogDirReplica": "types",
@@ -72,6 +81,7 @@ _MODULE_OF = {
     "RecordMetadata": "delivery",
     "RecordTooLargeError": "errors",
     "RefusedError": "errors",
+    "ResourceType": "types",
     "Topic": "types",
     "TopicPartition": "types",
     "UnreachableError": "errors",

@@ -1,4 +1,4 @@
-"""Administration: topics, configs, offsets, the cluster itself.
+"""Administration: topics, configs, groups, offsets, the cluster itself.
 
     async with Admin("127.0.0.1:9092") as admin:
         await admin.create_topic("orders", partitions=12, configs={"retention.ms": "86400000"})
@@ -16,16 +16,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from logbroker.base.error_codes import ErrorCode
-from logbroker.client import _describe
+from logbroker.client import _describe, groups
 from logbroker.client.cluster import API_TIMEOUT_MS, Cluster
 from logbroker.client.errors import RefusedError, error_code_of
 from logbroker.client.offsets import delete_records, list_offsets
 from logbroker.client.types import (
     ClusterDescription,
+    CommittedOffset,
     ConfigEntry,
+    Group,
+    GroupListing,
     IsolationLevel,
     LogDir,
     OffsetAt,
+    ResourceType,
     Topic,
     TopicPartition,
 )
@@ -53,8 +57,8 @@ from logbroker.wire.messages.incremental_alter_configs import (
 __all__ = ["Admin"]
 
 _DEFAULT_COUNT = -1
-_TOPIC_RESOURCE = 2
-_BROKER_RESOURCE = 4
+_TOPIC_RESOURCE = ResourceType.TOPIC
+_BROKER_RESOURCE = ResourceType.BROKER
 _SET = 0
 _DELETE = 1
 _NOT_CONTROLLER_ATTEMPTS = 5
@@ -240,6 +244,34 @@ class Admin:
         """Set and delete configs of one broker, all or none. Raises as `alter_topic_configs` does."""
         await self._alter_configs(_BROKER_RESOURCE, str(node_id), set_to or {}, delete, node_id)
 
+    async def configs(
+        self, kind: ResourceType, name: str, *, documentation: bool = False
+    ) -> list[ConfigEntry]:
+        """Return every config of whatever has some, by name; under the broker name "" what is set for all brokers.
+
+        Raises:
+            RefusedError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST, ...
+
+        """
+        return await _describe.configs(
+            self._cluster, kind, name, node_id=_of_broker(kind, name), documentation=documentation
+        )
+
+    async def alter_configs(
+        self,
+        kind: ResourceType,
+        name: str,
+        set_to: Mapping[str, str] | None = None,
+        *,
+        delete: Iterable[str] = (),
+    ) -> None:
+        """Set and delete configs of whatever has some, all or none. Raises as `alter_topic_configs` does."""
+        await self._alter_configs(kind, name, set_to or {}, delete, _of_broker(kind, name))
+
+    async def list_config_resources(self, *kinds: ResourceType) -> list[tuple[ResourceType, str]]:
+        """Return the kind and name of all that has configs; only of `kinds`, where any are given."""
+        return await _describe.config_resources(self._cluster, kinds)
+
     # The cluster.
 
     async def describe_cluster(self) -> ClusterDescription:
@@ -288,10 +320,60 @@ class Admin:
         await self._cluster.refresh({partition.topic for partition in before})
         return await delete_records(self._cluster, before)
 
+    # Groups.
+
+    async def list_groups(
+        self, *, states: Iterable[str] = (), types: Iterable[str] = ()
+    ) -> list[GroupListing]:
+        """Return the groups there are, by id; only those in `states` and of `types`, where any are given."""
+        return await groups.list_groups(self._cluster, states, types)
+
+    async def describe_group(self, group_id: str) -> Group:
+        """Return a group with its members; its state is `Dead` where there is no such group."""
+        return await groups.describe_group(self._cluster, group_id)
+
+    async def group_offsets(self, group_id: str) -> dict[TopicPartition, CommittedOffset]:
+        """Return everything that a group has committed."""
+        return await groups.committed_offsets(self._cluster, group_id)
+
+    async def alter_group_offsets(self, group_id: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set what a group has committed; one that doesn't exist comes to be by that.
+
+        Raises:
+            RefusedError: UNKNOWN_MEMBER_ID where the group has members, UNKNOWN_TOPIC_OR_PARTITION, ...
+
+        """
+        await groups.commit_offsets(self._cluster, group_id, offsets)
+
+    async def delete_group_offsets(
+        self, group_id: str, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, ErrorCode]:
+        """Forget what a group has committed in partitions; returns how that went for each.
+
+        Raises:
+            RefusedError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, ...
+
+        """
+        return await groups.delete_offsets(self._cluster, group_id, partitions)
+
+    async def delete_group(self, group_id: str) -> None:
+        """Delete a group that has no members, with all that it has committed.
+
+        Raises:
+            RefusedError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, ...
+
+        """
+        await groups.delete_group(self._cluster, group_id)
+
     # How it works inside.
 
     async def _alter_configs(
-        self, kind: int, name: str, set_to: Mapping[str, str], delete: Iterable[str], node_id: int | None
+        self,
+        kind: ResourceType,
+        name: str,
+        set_to: Mapping[str, str],
+        delete: Iterable[str],
+        node_id: int | None,
     ) -> None:
         changes = [AlterableConfig(key, _SET, value) for key, value in set_to.items()]
         changes += [AlterableConfig(key, _DELETE, None) for key in delete]
@@ -306,8 +388,7 @@ class Admin:
                 )
             )
             for result in response.responses:
-                what = f"topic {name!r}" if kind == _TOPIC_RESOURCE else f"broker {name}"
-                return _refuse(result.error_code, what, result.error_message)
+                return _refuse(result.error_code, _describe.resource_text(kind, name), result.error_message)
             raise _left_out(name)
 
         await self._until_controller(attempt)
@@ -337,6 +418,13 @@ def _refuse(error_code: int, what: str, message: str | None) -> ErrorCode:
     if code in {ErrorCode.NONE, ErrorCode.NOT_CONTROLLER}:
         return code
     raise RefusedError(code, what, message)
+
+
+def _of_broker(kind: ResourceType, name: str) -> int | None:
+    """The broker that must be asked, as only it knows."""
+    return (
+        int(name) if kind in {ResourceType.BROKER, ResourceType.BROKER_LOGGER} and name.isdecimal() else None
+    )
 
 
 def _left_out(what: str) -> RefusedError:

@@ -18,8 +18,12 @@ from logbroker.base.types import Buffer
 __all__ = [
     "Broker",
     "ClusterDescription",
+    "CommittedOffset",
     "ConfigEntry",
     "ConfigSource",
+    "Group",
+    "GroupListing",
+    "GroupMember",
     "Header",
     "Headers",
     "IsolationLevel",
@@ -28,6 +32,7 @@ __all__ = [
     "OffsetAt",
     "OffsetSpec",
     "Partition",
+    "ResourceType",
     "Topic",
     "TopicPartition",
     "parse_bootstrap_servers",
@@ -76,6 +81,16 @@ class ConfigSource(IntEnum):
     DYNAMIC_BROKER_LOGGER_CONFIG = 6
     CLIENT_METRICS_CONFIG = 7
     GROUP_CONFIG = 8
+
+
+class ResourceType(IntEnum):
+    """What has configs; the numbers are the protocol's."""
+
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +153,56 @@ class ConfigEntry:
     def is_default(self) -> bool:
         """Whether nobody set it."""
         return self.source == ConfigSource.DEFAULT_CONFIG
+
+
+class CommittedOffset(NamedTuple):
+    """What a group has committed in a partition: the next offset it reads, and the note it left with it."""
+
+    offset: int
+    leader_epoch: int
+    metadata: str
+
+
+class GroupListing(NamedTuple):
+    """A group in a list; `state` and `type` are empty where the broker is too old to tell."""
+
+    group_id: str
+    protocol_type: str
+    state: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member of a group; `epoch` is None in the classic protocol, `assignment` what it reads now."""
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    assignment: tuple[TopicPartition, ...]
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group as its coordinator describes it.
+
+    Attributes:
+        state: `Stable`, `Empty`, `Dead` (there is none), `PreparingRebalance`, `CompletingRebalance`, `Assigning`, `Reconciling`.
+        type: `classic` or `consumer` (KIP-848); empty where there is no such group.
+        assignor: who divides the partitions, as the group calls it.
+        epoch: None in the classic protocol.
+    """
+
+    group_id: str
+    state: str
+    type: str
+    protocol_type: str
+    assignor: str
+    coordinator: int
+    members: tuple[GroupMember, ...]
+    epoch: int | None = None
 
 
 class OffsetAt(NamedTuple):

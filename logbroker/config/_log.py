@@ -179,7 +179,58 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
         Long("How often retention looks for segments to delete.", unit="ms", low=1),
     ] = 300_000
 
-    # ---- compaction (defaults of topic configs)
+    # ---- compaction (the cleaner; then defaults of topic configs)
+
+    log_cleaner_enable: Annotated[
+        bool,
+        Bool("Whether topics with cleanup.policy=compact are compacted, the internal ones among them."),
+    ] = True
+    log_cleaner_threads: Annotated[
+        int,
+        Int(
+            "How many logs are compacted at a time; each in a process of its own, so that the broker's own work goes on.",
+            low=0,
+            dynamic=True,
+        ),
+    ] = 1
+    log_cleaner_dedupe_buffer_size: Annotated[
+        int,
+        Long(
+            "Memory for the keys of a pass, all cleaner threads together: 24 bytes a key. What doesn't fit is compacted "
+            "by the next pass.",
+            unit="bytes",
+            low=1_048_576,
+            dynamic=True,
+        ),
+    ] = 134_217_728
+    log_cleaner_io_buffer_load_factor: Annotated[
+        float,
+        Double(
+            "How full that memory may get. More keys fit, and finding each takes longer.",
+            dynamic=True,
+        ),
+    ] = 0.9
+    log_cleaner_io_buffer_size: Annotated[
+        int,
+        Int(
+            "What the cleaner reads at a time, all cleaner threads together; a larger batch is read whole.",
+            unit="bytes",
+            low=0,
+            dynamic=True,
+        ),
+    ] = 524_288
+    log_cleaner_io_max_bytes_per_second: Annotated[
+        float,
+        Double(
+            "How much the cleaner may read and write together, all its threads together.",
+            unit="bytes/s",
+            dynamic=True,
+        ),
+    ] = 1.7976931348623157e308
+    log_cleaner_backoff_ms: Annotated[
+        int,
+        Long("How long the cleaner rests when there is nothing to compact.", unit="ms", low=0, dynamic=True),
+    ] = 15_000
 
     log_cleaner_delete_retention_ms: Annotated[
         int,

@@ -18,7 +18,7 @@ from typing import get_args
 import msgspec
 
 from logbroker.base.errors import ConfigError
-from logbroker.config._groups import ConsumerGroupSection
+from logbroker.config._transactions import TransactionSection
 from logbroker.config.endpoints import SECURITY_PROTOCOLS, Endpoint, parse_endpoints, protocol_map
 from logbroker.config.setting import Setting
 from logbroker.config.values import Value
@@ -32,7 +32,7 @@ class SettingsError(ConfigError):
         super().__init__("\n".join(self.problems))
 
 
-class Settings(ConsumerGroupSection, frozen=True, kw_only=True):
+class Settings(TransactionSection, frozen=True, kw_only=True):
     """All settings of one broker; see `SETTINGS` for what each means."""
 
     @property
@@ -225,7 +225,8 @@ _ABSENT = (
     ("security.", "TLS and SASL are not in this version"),
     ("inter.broker.", "clusters are not in this version"),
     ("replica.", "clusters are not in this version"),
-    ("transaction", "transactions are not in this version"),
+    ("transaction.two.phase.commit.", "two-phase commit of KIP-939 is not in this version"),
+    ("transaction.state.log.load.buffer.size", "the read buffer has a fixed size"),
     ("remote.", "tiered storage is not in this version"),
     ("group.share.", "share groups are not in this version"),
     ("group.streams.", "streams groups are not in this version"),

@@ -287,7 +287,6 @@ async def apply_reload(
     settings = msgspec.structs.replace(before.settings, **fresh)
     if now:
         await broker.reconfigure(settings, after.sources)
-        logs.set_level(settings.log_level)
     for name in now:
         attribute = SETTINGS[name].attribute
         _log.info(

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from logbroker.base import logs
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, ConfigError
+from logbroker.config import client_metrics
 from logbroker.config import group as group_configs
 from logbroker.config.setting import Setting
 from logbroker.config.settings import DYNAMIC, SETTINGS, explain_unknown, find
@@ -29,6 +31,7 @@ from logbroker.metadata.controller import check_length
 from logbroker.metadata.events import (
     CLUSTER_SCOPE,
     BrokerConfigChanged,
+    ClientMetricsChanged,
     Event,
     GroupConfigChanged,
     TopicConfigChanged,
@@ -50,6 +53,13 @@ class Operation(IntEnum):
 
 GROUPS_WITH_CONFIGS_MAX: Final = 10_000
 """Groups that may have configs of their own, as anybody may name a group that doesn't exist."""
+
+CLIENT_METRICS_MAX: Final = 1_000
+"""Subscriptions to client metrics that there may be."""
+
+ROOT_LOGGER: Final = "root"
+LOGGER_LEVELS: Final = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40, "FATAL": 50}
+"""The levels that Kafka's loggers know, by the numbers of ours."""
 
 _OPERATIONS = frozenset(Operation)
 
@@ -124,10 +134,11 @@ def alter_configs(
                     event = None
             elif kind == ResourceType.GROUP:
                 event = _alter_group(image, resource)
-            elif kind == ResourceType.BROKER_LOGGER:
-                raise _invalid_request(
-                    "This broker has no loggers to set one by one; set the broker config log.level instead."
-                )
+            elif kind == ResourceType.CLIENT_METRICS:
+                event = _alter_client_metrics(image, resource)
+            elif kind == ResourceType.BROKER_LOGGER and not resource.replace:
+                event = None  # Nothing of it is metadata: whoever asked changes the process.
+                check_loggers(resource, image.node_id, logs.names())
             else:
                 raise _invalid_request(f"Unknown resource type {kind}")
             if event is not None:
@@ -210,6 +221,56 @@ def _alter_group(image: ClusterImage, resource: ResourceChanges) -> Event | None
             f"{GROUPS_WITH_CONFIGS_MAX} groups have configs of their own already; delete some of them first.",
         )
     return GroupConfigChanged(name, real) if real else None
+
+
+def _alter_client_metrics(image: ClusterImage, resource: ResourceChanges) -> Event | None:
+    name = resource.resource_name
+    current = image.client_metrics.get(name, {})
+    changes = _resulting(resource, current, _NoLists())
+    if not name:
+        raise _invalid_request("Subscription name can't be empty")
+    client_metrics.validate(merge_changes(current, changes))
+    real = _differing(current, changes)
+    if real and not current and len(image.client_metrics) >= CLIENT_METRICS_MAX:
+        raise BrokerError(
+            ErrorCode.POLICY_VIOLATION,
+            f"There are {CLIENT_METRICS_MAX} subscriptions to client metrics already; delete some of them first.",
+        )
+    return ClientMetricsChanged(name, real) if real else None
+
+
+def check_loggers(resource: ResourceChanges, node_id: int, names: Collection[str]) -> None:
+    """Refuse a change of log levels that can't be made, in Kafka's words.
+
+    Args:
+        resource: The loggers are its configs; `ROOT_LOGGER` is the level of all that have none of their own.
+        node_id: This broker, whose loggers they are.
+        names: The other loggers there are.
+
+    Raises:
+        BrokerError: INVALID_REQUEST, INVALID_CONFIG.
+    """
+    given = resource.resource_name
+    if _INTEGER.fullmatch(given) is None:
+        raise _invalid_request(f"Node id must be an integer, but it is: {given}")
+    if int(given) != node_id:
+        raise _invalid_request(f"Unexpected node id. Expected {node_id}, but received {given}")
+    for change in resource.changes:
+        name = change.name
+        if change.operation in {Operation.APPEND, Operation.SUBTRACT}:
+            raise _invalid_request(
+                f"{Operation(change.operation).name} operation is not allowed for the BROKER_LOGGER resource"
+            )
+        if name != ROOT_LOGGER and name not in names:
+            raise BrokerError(ErrorCode.INVALID_CONFIG, f"Logger {name} does not exist!")
+        if change.operation == Operation.SET and change.value not in LOGGER_LEVELS:
+            raise BrokerError(
+                ErrorCode.INVALID_CONFIG,
+                f"Cannot set the log level of {name} to {change.value} as it is not a supported log level. Valid log "
+                f"levels are {', '.join(sorted(LOGGER_LEVELS))}",
+            )
+        if change.operation == Operation.DELETE and name == ROOT_LOGGER:
+            raise _invalid_request("Removing the log level of the root logger is not allowed")
 
 
 def broker_scope(resource_name: str, node_id: int) -> str:

@@ -102,6 +102,14 @@ class GroupConfigChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientMetricsChanged:
+    """Configs of a subscription to client metrics were set (text) or taken away (None)."""
+
+    name: str
+    changes: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderEpochBumped:
     """Partitions of a topic got a new leader epoch, as after an unclean stop.
 
@@ -153,6 +161,7 @@ Event: TypeAlias = (
     | TopicConfigChanged
     | BrokerConfigChanged
     | GroupConfigChanged
+    | ClientMetricsChanged
     | LeaderEpochBumped
     | ProducerIdsReserved
     | DirectoryRegistered
@@ -333,6 +342,15 @@ def _group_config_changed(draft: _Draft, event: GroupConfigChanged) -> None:
         groups.pop(event.group_id, None)
 
 
+def _client_metrics_changed(draft: _Draft, event: ClientMetricsChanged) -> None:
+    subscriptions = draft.edit("client_metrics")
+    merged = merge_changes(subscriptions.get(event.name, {}), event.changes)
+    if merged:
+        subscriptions[event.name] = merged
+    else:
+        subscriptions.pop(event.name, None)
+
+
 def _leader_epoch_bumped(draft: _Draft, event: LeaderEpochBumped) -> None:
     draft.visible = True
     topics = draft.edit("topics")
@@ -370,6 +388,7 @@ _APPLY: dict[type, Any] = {
     TopicConfigChanged: _topic_config_changed,
     BrokerConfigChanged: _broker_config_changed,
     GroupConfigChanged: _group_config_changed,
+    ClientMetricsChanged: _client_metrics_changed,
     LeaderEpochBumped: _leader_epoch_bumped,
     ProducerIdsReserved: _producer_ids_reserved,
     DirectoryRegistered: _directory_registered,

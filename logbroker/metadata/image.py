@@ -107,6 +107,7 @@ class ClusterImage:
         broker_configs: dynamic overrides, by scope ("" is the whole cluster's default, else a broker id) and name.
         default_topic_config: what a topic without overrides runs with.
         default_group_config: what a consumer group without configs of its own runs with.
+        client_metrics: subscriptions to client metrics, their configs as text.
         groups: groups that have configs of their own, whether they exist or not.
         topic_names: topic id to name.
         collisions: for names with a `.` or `_`, the key that colliding names share, to the name.
@@ -126,6 +127,7 @@ class ClusterImage:
     default_group_config: GroupConfig
     static_sources: ConfigSources = field(default_factory=ConfigSources)
     broker_configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    client_metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     groups: Mapping[str, GroupImage] = field(default_factory=dict)
     brokers: Mapping[int, BrokerImage] = field(default_factory=dict)
     topics: Mapping[str, TopicImage] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from logbroker.config.sources import ConfigSources
 from logbroker.config.values import ResourceType
 from logbroker.metadata.events import (
     BrokerConfigChanged,
+    ClientMetricsChanged,
     DeletionsConfirmed,
     DirectoryRegistered,
     Event,
@@ -138,6 +139,10 @@ def _write_group_config_changed(connection: sqlite3.Connection, event: GroupConf
     _set_resource_configs(connection, ResourceType.GROUP, event.group_id, event.changes)
 
 
+def _write_client_metrics_changed(connection: sqlite3.Connection, event: ClientMetricsChanged) -> None:
+    _set_resource_configs(connection, ResourceType.CLIENT_METRICS, event.name, event.changes)
+
+
 def _write_leader_epoch_bumped(connection: sqlite3.Connection, event: LeaderEpochBumped) -> None:
     _insert_partitions(connection, event.topic_id.bytes, event.partitions.items())
 
@@ -167,6 +172,7 @@ _WRITE: dict[type, Any] = {
     TopicConfigChanged: _write_topic_config_changed,
     BrokerConfigChanged: _write_broker_config_changed,
     GroupConfigChanged: _write_group_config_changed,
+    ClientMetricsChanged: _write_client_metrics_changed,
     LeaderEpochBumped: _write_leader_epoch_bumped,
     ProducerIdsReserved: _write_producer_ids_reserved,
     DirectoryRegistered: _write_directory_registered,
@@ -283,6 +289,7 @@ def read_image(
         default_topic_config=resolver.resolve({}),
         default_group_config=GroupConfig.resolve(effective, {}),
         broker_configs=usable,
+        client_metrics=configs.get(ResourceType.CLIENT_METRICS, {}),
         groups={
             group_id: GroupImage(given, GroupConfig.resolve(effective, given))
             for group_id, given in configs.get(ResourceType.GROUP, {}).items()

@@ -33,7 +33,7 @@ async def fetch_ranges(log: Log, ranges: list[FileRange]) -> FetchedRanges:
 
     """
     directory = _directory(log)
-    return await _run(directory, "read", directory.fetch_steps(ranges))
+    return await _run(directory, "read", directory.fetch_steps(ranges)) or {}
 
 
 async def fetch_missing(log: Log, missing: list[WouldBlockError], fetched: Fetched) -> None:
@@ -44,9 +44,10 @@ async def fetch_missing(log: Log, missing: list[WouldBlockError], fetched: Fetch
         fetched.add(await fetch_ranges(log, ranges))
     for error in missing:
         if error.walk is not None:  # on a lane of its own: it may have a whole segment to go
-            walk, found = await _run(directory, "walk", walk_steps(directory.pool, error.walk))
-            fetched.add(found)
-            fetched.add_walk(walk)
+            walked = await _run(directory, "walk", walk_steps(directory.pool, error.walk))
+            if walked is not None:
+                fetched.add(walked[1])
+                fetched.add_walk(walked[0])
 
 
 def _directory(log: Log) -> LogDirectory:
@@ -56,8 +57,10 @@ def _directory(log: Log) -> LogDirectory:
     return directory
 
 
-async def _run(directory: LogDirectory, lane: str, steps: Steps[T]) -> T:
-    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+async def _run(directory: LogDirectory, lane: str, steps: Steps[T]) -> T | None:
+    """What the steps give; None where compaction has just taken the file's place: look again where the offset lies now."""
+    done: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+    replacements = directory.pool.replacements
 
     def arrived(found: T | None, error: BaseException | None) -> None:
         if found is None and not isinstance(error, FileNotFoundError) and not is_missing(error):
@@ -66,6 +69,8 @@ async def _run(directory: LogDirectory, lane: str, steps: Steps[T]) -> T:
             return
         if found is not None:
             done.set_result(found)
+        elif isinstance(error, FileNotFoundError) and directory.pool.replacements != replacements:
+            done.set_result(None)
         elif isinstance(error, FileNotFoundError):
             done.set_exception(BrokerError(ErrorCode.OFFSET_OUT_OF_RANGE, "the segment was just deleted"))
         else:

@@ -31,12 +31,15 @@ from logbroker.records.batch import (
 )
 from logbroker.records.iterator import WALKED_BYTES_MAX, check_records
 from logbroker.records.recompress import recompress
-from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
+from logbroker.replication.disk_reads import Fetched, fetch_ranges
+from logbroker.storage import transactions
 from logbroker.storage.append import JournalItem
 from logbroker.storage.descriptors import is_missing
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
+from logbroker.storage.producer_entry import NO_OFFSET
 from logbroker.storage.segment import Reader, WouldBlockError
+from logbroker.storage.transaction_index import AbortedTransaction
 
 _CODECS = {
     "uncompressed": Codec.NONE,
@@ -104,6 +107,11 @@ class Partition:
         return self.log.durable_end
 
     @property
+    def last_stable_offset(self) -> int:
+        """Consumers that read committed records see those below this."""
+        return transactions.last_stable_offset(self.log)
+
+    @property
     def log_start_offset(self) -> int:
         """First offset that can be read."""
         return self.log.start_offset
@@ -168,6 +176,45 @@ class Partition:
             batch = bytearray(batch)
         return log.append(batch, header, self.leader_epoch, on_done, waiter)
 
+    def append_marker(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int = 0,
+        on_done: Callable[[JournalItem], None] | None = None,
+        waiter: Any = None,
+    ) -> JournalItem:
+        """End a producer's transaction here, now and in order; `on_done(item)` as with `append_as_leader`.
+
+        Raises:
+            BrokerError: nothing was appended: INVALID_PRODUCER_EPOCH (with `transaction_version` 2 the epoch must be newer
+                than the transaction's), TRANSACTION_COORDINATOR_FENCED, or what an append may raise.
+
+        """
+        return transactions.append_marker(
+            self.log,
+            producer_id,
+            producer_epoch,
+            coordinator_epoch,
+            self.leader_epoch,
+            commit=commit,
+            transaction_version=transaction_version,
+            on_done=on_done,
+            waiter=waiter,
+        )
+
+    def open_transaction(self, producer_id: int) -> int:
+        """The first offset of the producer's open transaction; -1: none is open."""
+        entry = self.log.producers.get(producer_id)
+        return NO_OFFSET if entry is None else entry.transaction_first_offset
+
+    def aborted_transactions(self, first_offset: int, end_offset: int) -> list[AbortedTransaction]:
+        """Aborted transactions with batches in this range, which ends at or below the last stable offset."""
+        return transactions.aborted_transactions(self.log, first_offset, end_offset)
+
     def _rework(self, batch: Buffer, header: BatchHeader) -> tuple[Buffer, BatchHeader]:
         """What the topic asks for beyond the header: record checks, compaction's keys, another codec, append time."""
         config = self.config
@@ -219,8 +266,10 @@ class Partition:
 
     # Reading
 
-    def read(self, offset: int, max_bytes: int, reader: Reader, *, min_one: bool = True) -> list[Buffer]:
-        """Batches from `offset` up to the high watermark; see `Log.read`.
+    def read(
+        self, offset: int, max_bytes: int, reader: Reader, *, below: int | None = None, min_one: bool = True
+    ) -> list[Buffer]:
+        """Batches from `offset` up to the high watermark, or to `below`; see `Log.read`.
 
         Raises:
             BrokerError: OFFSET_OUT_OF_RANGE; KAFKA_STORAGE_ERROR, also for bytes that are damaged or can't be read.
@@ -228,7 +277,14 @@ class Partition:
 
         """
         try:
-            return self.log.read(offset, max_bytes, reader, min_one=min_one)
+            return self.log.read(offset, max_bytes, reader, below=below, min_one=min_one)
+        except (CorruptionError, OSError) as error:
+            raise self.unreadable(error) from error
+
+    def aborted_in_read(self, offset: int, size_bytes: int, reader: Reader) -> list[AbortedTransaction]:
+        """Aborted transactions that may have batches in what a read from `offset` gave. Raises as `read`."""
+        try:
+            return transactions.aborted_in_read(self.log, offset, size_bytes, reader)
         except (CorruptionError, OSError) as error:
             raise self.unreadable(error) from error
 
@@ -252,13 +308,13 @@ class Partition:
             BrokerError: as `Log.read`.
 
         """
-        fetched: FetchedRanges = {}
+        fetched = Fetched()
         while True:
             try:
                 parts = self.read(offset, max_bytes, self.log.host.reader(fetched))
                 break
             except WouldBlockError as wanted:
-                fetched.update(await fetch_ranges(self.log, [wanted.key]))
+                fetched.add(await fetch_ranges(self.log, [wanted.key]))
         data = memoryview(b"".join(parts))
         end = 0
         for position, header in iter_batches(data):

@@ -26,6 +26,7 @@ from logbroker.config.settings import Settings
 from logbroker.config.topic import TopicConfig
 from logbroker.metadata import events
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage
+from logbroker.replication.cleaning import Cleaning
 from logbroker.replication.departures import Departures
 from logbroker.replication.log_dirs import (
     LogDirInfo,
@@ -91,6 +92,7 @@ class ReplicaManager:
         self._memory: MemoryHost | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self.upkeep = Upkeep(clock, lambda: self, self._spawn)
+        self.cleaning = Cleaning(clock, lambda: self, self._spawn)
         self._closing = False
 
     # Opening
@@ -261,6 +263,7 @@ class ReplicaManager:
         elif isinstance(event, events.BrokerConfigChanged | events.SettingsReloaded):
             self._settings = image.settings
             self._limit_producers()
+            self._keep_reserves()
             work = self._reconfigure(image, list(image.topics))
         else:
             return None
@@ -299,6 +302,12 @@ class ReplicaManager:
         """Every partition in service looks at this one object."""
         self._producer_limits.per_partition = self._settings.max_producer_ids_per_partition
         self._producer_limits.protected_idle_ms = self._settings.producer_id_protected_idle_ms
+
+    def _keep_reserves(self) -> None:
+        """From the next tick on, which looks up how much room there is."""
+        for state in self.states:
+            if state.directory is not None:
+                state.directory.disk_reserve_bytes = self._settings.log_disk_reserve_bytes
 
     def _reconfigure(self, image: ClusterImage, names: Iterable[str]) -> Iterator[None]:
         """Topic configurations changed: hand the resolved ones on."""
@@ -375,6 +384,7 @@ class ReplicaManager:
                         max_bytes_per_second=self._settings.log_scrub_max_bytes_per_second,
                     )
         self.upkeep.tick(self._settings)
+        self.cleaning.tick(self._settings)
         if not self._closing:
             self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
@@ -392,6 +402,7 @@ class ReplicaManager:
     async def close(self) -> None:
         """Checkpoint and mark every directory clean, then let go of it. Appends must have ended."""
         self._closing = True
+        self.cleaning.close()
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.gather(*(self._close_directory(state) for state in self.states))

@@ -1,26 +1,20 @@
 """What becomes due with time for the logs of a broker: retention, and idempotent producers that are long silent.
 
-Each is a pass over all logs that gives the event loop a turn every `LOGS_A_TURN` of them, so that ten thousand partitions hold up
-nobody; a pass that is still under way when the next is due takes its place. A reopened segment's newest timestamp is learnt
-here, off the loop where the page cache doesn't hold it, and only as far as retention asks: the oldest segments first, up to
-the first that stays. Loop thread only.
+Each is a walk over all logs (`turns.py`); a pass that is still under way when the next is due takes its place. A reopened
+segment's newest timestamp is learnt here (`learn_times.py`), and only as far as retention asks: the oldest segments first, up
+to the first that stays. Loop thread only.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable
 
 from logbroker.base.clock import Clock
-from logbroker.base.errors import BrokerError, CorruptionError
 from logbroker.config.settings import Settings
-from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
+from logbroker.replication.learn_times import learn_times
 from logbroker.replication.partition import Partition
+from logbroker.replication.turns import in_turns
 from logbroker.storage.retention import retained_start
-from logbroker.storage.segment import Segment, WouldBlockError
-
-LOGS_A_TURN: Final = 200
 
 
 class Upkeep:
@@ -70,26 +64,18 @@ class Upkeep:
         finally:
             self._running.discard(work)
 
-    async def _in_turns(self) -> AsyncIterator[Partition]:
-        """All partitions whose logs can be used, with turns for the loop in between."""
-        for number, partition in enumerate(list(self._partitions()), 1):
-            if partition.log.refusal is None:
-                yield partition
-            if not number % LOGS_A_TURN:
-                await asyncio.sleep(0)
-
     # The passes
 
     async def expire_producers(self, settings: Settings) -> None:
         """Forget producers that wrote nothing for `producer.id.expiration.ms`."""
         now_ms = self._clock.wall_ms()
-        async for partition in self._in_turns():
+        async for partition in in_turns(self._partitions()):
             partition.log.producers.expire(now_ms, settings.producer_id_expiration_ms)
 
     async def retain(self, _: Settings) -> None:
         """Roll segments that are old, and move log starts to what `retention.ms` and `retention.bytes` leave."""
         now_ms = self._clock.wall_ms()
-        async for partition in self._in_turns():
+        async for partition in in_turns(self._partitions()):
             log = partition.log
             if await self._learn_times(partition, now_ms):
                 log.host.retain(log, now_ms, retained_start)
@@ -101,24 +87,8 @@ class Upkeep:
         if retention_ms < 0 or "delete" not in log.config.cleanup_policy:
             return True
         for segment in list(log.segments):
-            if not segment.times_known and not await self._learn(partition, segment):
+            if not segment.times_known and not await learn_times(partition, segment):
                 return False
             if now_ms - segment.max_timestamp <= retention_ms:
                 break
         return log.refusal is None
-
-    async def _learn(self, partition: Partition, segment: Segment) -> bool:
-        log = partition.log
-        fetched: FetchedRanges = {}
-        while not segment.times_known and not segment.dropped and log.refusal is None:
-            try:
-                segment.load_times(log.host.reader(fetched))
-            except WouldBlockError as wanted:
-                try:
-                    fetched.update(await fetch_ranges(log, [wanted.key]))
-                except BrokerError:
-                    return False
-            except (CorruptionError, OSError) as error:
-                partition.unreadable(error)
-                return False
-        return segment.times_known

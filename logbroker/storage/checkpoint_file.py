@@ -6,8 +6,9 @@
     point count u32, then the points
 
 A *point* is one partition: topic id and index, log start and end offset, its segments (base offset and bytes of each: a file that is
-missing or short can't go unnoticed), the epoch list, the producers' state as `ProducerStates.encode` gives it, whether the topic is
-acknowledged from the page cache, and, of a partition that recovery refused, why. Everything is published in one atomic replacement, after
+missing or short can't go unnoticed), how many aborted transactions their `.txnindex` files hold, the epoch list, the producers' state as
+`ProducerStates.encode` gives it, whether the topic is acknowledged from the page cache, whether it was ever compacted, and, of a
+partition that recovery refused, why. Everything is published in one atomic replacement, after
 the segments, indexes and names it speaks of were synced, so a reader never sees half of a checkpoint.
 
 An unreadable checkpoint refuses the directory: it never reads as "nothing is durable". A directory is born with an empty one.
@@ -25,18 +26,26 @@ from logbroker.storage.vfs import Vfs, read_whole, write_atomically
 
 FILE_NAME = "checkpoint"
 MAGIC = b"LBCP"
-VERSION = 1
+VERSION = 2
+UNINDEXED = 1
+"""The version that knew no transactions; it is read as well."""
 CLEAN = 1
 """Flag: written by a clean stop; the ring holds nothing more."""
+PAGE_CACHE = 1
+"""Flag of a point."""
+COMPACTED = 2
+"""Flag of a point."""
 
 _HEAD = struct.Struct(">4sHH")
 _CRC = struct.Struct(">I")
 _HEADER_SIZE = _HEAD.size + _CRC.size
 _BODY = struct.Struct(">QQQI")
 _POINT = struct.Struct(">16siqqIIIHB")
+_ABORTED_COUNT = struct.Struct(">I")
 _REFUSED_MAX_BYTES = 1000
 _EPOCH = struct.Struct(">iq")
 _SEGMENT = struct.Struct(">qI")
+_ABORTED = struct.Struct(">qI")
 
 
 class Point(NamedTuple):
@@ -54,6 +63,10 @@ class Point(NamedTuple):
     """Why recovery refused the partition: durable bytes of it are damaged."""
     page_cache: bool = False
     """The topic is acknowledged from the page cache: batches behind the end may be promises to whoever survives a kill."""
+    aborted: tuple[tuple[int, int], ...] = ()
+    """(base offset, entries) of each segment that has an index of aborted transactions."""
+    compacted: bool = False
+    """Compaction has been here: offsets may be missing anywhere."""
 
     @property
     def segment_base(self) -> int:
@@ -88,14 +101,15 @@ def encode_point(point: Point) -> bytes:
         len(point.epochs),
         len(point.producers),
         len(refused),
-        point.page_cache,
+        (PAGE_CACHE if point.page_cache else 0) | (COMPACTED if point.compacted else 0),
     )
     segments = [_SEGMENT.pack(*segment) for segment in point.segments]
     epochs = [_EPOCH.pack(*epoch) for epoch in point.epochs]
-    return b"".join((head, *segments, *epochs, point.producers, refused))
+    aborted = [_ABORTED_COUNT.pack(len(point.aborted)), *(_ABORTED.pack(*each) for each in point.aborted)]
+    return b"".join((head, *segments, *epochs, point.producers, refused, *aborted))
 
 
-def _decode_point(data: bytes, at: int) -> tuple[Point, int]:
+def _decode_point(data: bytes, at: int, version: int) -> tuple[Point, int]:
     (
         topic_id,
         partition,
@@ -105,7 +119,7 @@ def _decode_point(data: bytes, at: int) -> tuple[Point, int]:
         epoch_count,
         producer_bytes,
         refused_bytes,
-        page_cache,
+        flags,
     ) = _POINT.unpack_from(data, at)
     at += _POINT.size
     segments = [_SEGMENT.unpack_from(data, at + i * _SEGMENT.size) for i in range(segment_count)]
@@ -116,8 +130,24 @@ def _decode_point(data: bytes, at: int) -> tuple[Point, int]:
     at += producer_bytes
     refused = data[at : at + refused_bytes].decode()
     at += refused_bytes
+    aborted: tuple[tuple[int, int], ...] = ()
+    if version > UNINDEXED:
+        (aborted_count,) = _ABORTED_COUNT.unpack_from(data, at)
+        at += _ABORTED_COUNT.size
+        aborted = tuple(_ABORTED.unpack_from(data, at + i * _ABORTED.size) for i in range(aborted_count))
+        at += aborted_count * _ABORTED.size
     point = Point(
-        topic_id, partition, start, end, segments, epochs, producers, refused, page_cache=bool(page_cache)
+        topic_id,
+        partition,
+        start,
+        end,
+        segments,
+        epochs,
+        producers,
+        refused,
+        page_cache=bool(flags & PAGE_CACHE),
+        compacted=bool(flags & COMPACTED),
+        aborted=aborted,
     )
     return point, at
 
@@ -137,7 +167,7 @@ def decode(data: bytes, path: str) -> Checkpoint:
     (crc,) = _CRC.unpack_from(data, _HEAD.size)
     if magic != MAGIC:
         raise CorruptionError(path, 0, "this is no checkpoint file")
-    if version != VERSION:
+    if version not in (UNINDEXED, VERSION):
         raise CorruptionError(
             path, 4, f"checkpoint version {version} is not known; was it written by a newer logbroker?"
         )
@@ -148,7 +178,7 @@ def decode(data: bytes, path: str) -> Checkpoint:
     points: list[Point] = []
     try:
         for _ in range(count):
-            point, at = _decode_point(data, at)
+            point, at = _decode_point(data, at, version)
             points.append(point)
     except struct.error as error:
         raise CorruptionError(path, at, f"point {len(points)} of {count} is cut short") from error

@@ -7,7 +7,7 @@ A *checkpoint* makes segments durable so that the journal's ring can be used aga
 
 1. capture (loop, one instant): S, the sequence below which the loop has heard of every commit, and of every dirty partition its
    tail, its end, its producers' state. Whatever these don't show yet has a sequence of S or more.
-2. write (lane `writer`): folders, tails, index entries.
+2. write (lane `writer`): folders, tails, index entries; aborted transactions, which are synced at once.
 3. sync (lanes `sync-N`): every file with unsynced bytes; then the names (lane `writer`): partition folders, log directory.
 4. publish (lane `writer`): the checkpoint file, atomically, last.
 5. recycle (loop): ring files below S are free.
@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from logbroker.base import failpoints
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import Point, encode_point
 from logbroker.storage.executor import Steps
-from logbroker.storage.index import RECENT_ENTRIES
+from logbroker.storage.index import RECENT_ENTRIES, IndexWrite
 from logbroker.storage.producer_state import ProducerEntry, encode_entries
 from logbroker.storage.segment import Segment, WriteJob
+from logbroker.storage.transaction_index import write_aborted_steps
 from logbroker.storage.vfs import write_unsynced
 from logbroker.storage.write_jobs import write_jobs_steps
 
@@ -56,6 +57,7 @@ class _Capture:
     """What one checkpoint carries from step to step."""
 
     __slots__ = (
+        "aborted",
         "clean",
         "error",
         "folders",
@@ -86,6 +88,8 @@ class _Capture:
         """Whether every name in `syncs` is durable."""
         self.syncs: list[tuple[Segment, int]] = []
         self.sealed: list[Segment] = []
+        self.aborted: list[tuple[Segment, IndexWrite]] = []
+        """What the indexes of aborted transactions lack."""
         self.lanes_left = 0
         self.error: BaseException | None = None
         self.started = time.perf_counter()
@@ -212,10 +216,15 @@ class Checkpointer:
             self._directory.written(job)
         self._next()
 
-    def _write_steps(self, folders: list[Log], jobs: list[WriteJob]) -> Steps[bool]:
+    def _write_steps(
+        self, folders: list[Log], jobs: list[WriteJob], aborted: Sequence[tuple[Segment, IndexWrite]] = ()
+    ) -> Steps[bool]:
         directory = self._directory
         named = yield from directory.create_folders_steps(folders)
         yield from write_jobs_steps(jobs, directory.pool)
+        for segment, write in aborted:
+            yield from write_aborted_steps(directory.pool, segment, write)
+            directory.count_sync()
         return named
 
     # Checkpoint
@@ -236,9 +245,8 @@ class Checkpointer:
             capture.folders_named = bool(named)
             self._sync(capture, error)
 
-        directory.executor.submit(
-            "writer", directory.guarded(self._write_steps(capture.folders, capture.jobs)), written
-        )
+        work = self._write_steps(capture.folders, capture.jobs, capture.aborted)
+        directory.executor.submit("writer", directory.guarded(work), written)
 
     def _capture(self, *, clean: bool) -> _Capture:
         directory = self._directory
@@ -261,6 +269,8 @@ class Checkpointer:
                     capture.syncs.append((segment, segment.size))
                 if segment.sealed:
                     capture.sealed.append(segment)
+                if segment.aborted is not None and not segment.aborted.is_written:
+                    capture.aborted.append((segment, segment.aborted.take_unwritten()))
             self.points[(log.topic_id_bytes, log.index)] = (point_of(log), log.producers.capture())
         if clean:
             capture.jobs += self._unwritten_indexes()
@@ -359,6 +369,9 @@ class Checkpointer:
             for segment, _ in capture.syncs:
                 if not segment.name_durable:
                     folders.add(segment.path.rpartition("/")[0])
+            for segment, write in capture.aborted:
+                if write.position == 0:
+                    folders.add(segment.path.rpartition("/")[0])
         for folder in sorted(folders):
             if vfs.exists(folder):  # or its topic was deleted meanwhile
                 vfs.sync_dir(folder)
@@ -437,6 +450,10 @@ def point_of(log: Log) -> Point:
         b"",
         log.refused,
         page_cache=log.page_cache,
+        compacted=log.compacted,
+        aborted=tuple(
+            (segment.base_offset, len(segment.aborted)) for segment in log.segments if segment.aborted
+        ),
     )
 
 

@@ -24,7 +24,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.storage.append import JournalItem
 from logbroker.storage.flush_policy import write_and_sync_steps
 from logbroker.storage.journal import CommitReport
-from logbroker.storage.journal_format import BATCH, PAGE_CACHE, SYNCED
+from logbroker.storage.journal_format import BATCH, COMPACTED, SYNCED
 from logbroker.storage.segment import Segment, WriteJob
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 DIRECT_LANES = 4
-_LAST_JOURNALED_KIND = PAGE_CACHE
+_LAST_JOURNALED_KIND = COMPACTED
 
 
 class CommitPath:
@@ -215,13 +215,13 @@ class CommitPath:
         self.run_quiet(log)
 
     def when_quiet(self, log: Log, then: Callable[[], None]) -> None:
-        """Call `then` when no direct write, flush or truncation of the partition is under way: now, or soon."""
+        """Call `then` when no direct write, flush, truncation or swap of the partition is under way: now, or soon."""
         log.on_quiet.append(then)
         self.run_quiet(log)
 
     def run_quiet(self, log: Log) -> None:
         """Call who waits for quiet, in order, as long as it is."""
-        while log.held is None and not log.truncating and log.on_quiet:
+        while log.held is None and not log.truncating and not log.swapping and log.on_quiet:
             log.on_quiet.pop(0)()
         self._directory.settle()
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from logbroker.base.ids import kafka_uuid
 from logbroker.storage.journal_format import (
     BATCH,
+    COMPACTED,
     DELETE,
     FILE_BLOCK,
     FLUSHED,
@@ -38,6 +39,7 @@ _KINDS = {
     DELETE: "delete",
     FLUSHED: "flushed",
     PAGE_CACHE: "page cache",
+    COMPACTED: "compacted",
     START: "start of a generation",
 }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from logbroker.storage.descriptors import NO_DESCRIPTOR, waiting
 from logbroker.storage.vfs import File, Vfs
@@ -40,6 +40,9 @@ class FilePool:
         self.max_open = max_open
         self._files: OrderedDict[str, File] = OrderedDict()
         self._pinned: dict[str, File] = {}
+        self._standing_in: dict[str, File] = {}
+        self.replacements = 0
+        """How often files took the places of others; what was read ahead of the last of them is worth nothing."""
         self._lock = threading.Lock()
 
     @property
@@ -59,7 +62,7 @@ class FilePool:
         with self._lock:
             if self._failure is not None:
                 raise self._failure
-            file = self._pinned.get(path)
+            file = self._standing_in.get(path) or self._pinned.get(path)
             if file is not None:
                 return file
             file = self._files.get(path)
@@ -108,9 +111,25 @@ class FilePool:
                 for path in [path for path in table if path.startswith(prefix)]:
                     del table[path]
 
+    def replace(self, files: dict[str, File]) -> None:
+        """From now on these are the files of these names, though the names still lead to others on the disk."""
+        with self._lock:
+            self.replacements += 1
+            self._standing_in.update(files)
+            for path in files:
+                self._files.pop(path, None)
+                self._pinned.pop(path, None)
+
+    def replaced(self, paths: Iterable[str]) -> None:
+        """The names lead to the new files."""
+        with self._lock:
+            for path in paths:
+                self._files[path] = self._standing_in.pop(path)
+
     def close(self) -> None:
         """Drop everything."""
         with self._lock:
+            self._standing_in.clear()
             self._files.clear()
             self._pinned.clear()
 

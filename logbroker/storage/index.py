@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -143,6 +143,20 @@ class SparseIndex:
             return None
         found = entry.unpack_from(data, at * entry.size)
         return found[0], found[1]
+
+    def ceiling_value(self, value: int, maps: MapCache, path: str) -> tuple[int, int] | None:
+        """The first entry whose value is at least `value`; None if there is none. Raises OSError."""
+        entry = self._entry
+        if self.file_entries:
+            data = maps.get(path, self.file_entries * entry.size)
+            count = min(self.file_entries, len(data) // entry.size)
+            at = bisect_left(range(count), value, key=lambda i: entry.unpack_from(data, i * entry.size)[1])
+            if at < count:
+                found = entry.unpack_from(data, at * entry.size)
+                return found[0], found[1]
+        memory = self.memory
+        at = bisect_left(range(len(memory) // 2), value, key=lambda i: memory[2 * i + 1])
+        return (memory[2 * at], memory[2 * at + 1]) if 2 * at < len(memory) else None
 
     @property
     def unwritten_entries(self) -> int:

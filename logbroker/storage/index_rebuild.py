@@ -100,6 +100,9 @@ class IndexRebuilder:
         log = self._owner(segment)
         if log is None or segment.dropped or not segment.written or segment.index_rebuilt:
             return
+        if not segment.placed:  # its name leads to its predecessor's file
+            suspects[segment] = None
+            return
         self._busy = True
         sealed = segment.sealed
         self._directory.executor.submit(
@@ -157,6 +160,12 @@ class IndexRebuilder:
             _log.warning(
                 "an index can't be rebuilt", partition=log.name, segment=segment.path, reason=str(error)
             )
+            return
+        successor = next(
+            (other for other in log.segments if other.path == segment.path and other is not segment), None
+        )
+        if successor is not None:  # compaction made it meanwhile, and its index files may be the old one's now
+            directory.maps.suspects[successor] = None
             return
         if segment.dropped:  # maybe just now, and its files have other names already
             leftover = self._unlink_steps([segment.index_path, segment.time_index_path])

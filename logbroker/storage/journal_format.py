@@ -52,6 +52,8 @@ START = 6
 """First entry of a generation: the generation before it ended, for ever, before sequence `base`."""
 PAGE_CACHE = 7
 """The topic is acknowledged from the page cache from here on: whole batches behind the journaled end may be promises."""
+COMPACTED = 8
+"""One segment of `position` bytes stands in the place of all that began at offsets base up to `next`: `swap.py`."""
 
 _BATCH_PREFIX = struct.Struct(">qiibI")
 _CRC_START = _BATCH_PREFIX.size

@@ -21,7 +21,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, StorageOfflineError
 from logbroker.base.types import Buffer
 from logbroker.config.topic import TopicConfig
-from logbroker.records.batch import LOG_OVERHEAD, BatchHeader, stamp
+from logbroker.records.batch import CONTROL_MASK, LOG_OVERHEAD, BatchHeader, stamp
 from logbroker.storage.append import JournalItem
 from logbroker.storage.index import MapCache
 from logbroker.storage.journal_format import BATCH
@@ -29,6 +29,7 @@ from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.log_host import LogHost
 from logbroker.storage.producer_state import DuplicateOf, ProducerStates
 from logbroker.storage.segment import MAX_RELATIVE_OFFSET, Reader, Segment
+from logbroker.storage.transactions import note_marker
 
 _DUPLICATE = 100
 """Kind of an item that waits for a batch which is already on its way; it is never written."""
@@ -41,6 +42,7 @@ class Log:
         "_duplicates",
         "_refusal",
         "announced_start",
+        "compacted",
         "config",
         "created",
         "deleted",
@@ -50,6 +52,7 @@ class Log:
         "durable_segment",
         "end_offset",
         "epochs",
+        "first_dirty",
         "fresh",
         "held",
         "host",
@@ -71,11 +74,13 @@ class Log:
         "segment_bytes_max",
         "segments",
         "start_offset",
+        "swapping",
         "topic",
         "topic_bytes",
         "topic_id",
         "topic_id_bytes",
         "truncating",
+        "uncleanable",
         "unflushed_records",
     )
 
@@ -127,6 +132,14 @@ class Log:
         """The journal must say so again before anything is acknowledged: its last word is a truncation."""
         self.truncating = False
         """The end is being cut off: nothing may be appended."""
+        self.swapping = False
+        """Compaction is putting a segment in the place of others."""
+        self.compacted = False
+        """Compaction has been here: offsets may be missing anywhere."""
+        self.first_dirty = 0
+        """Compaction has cleaned everything below at least once."""
+        self.uncleanable = ""
+        """Why compaction leaves the partition alone until the next start."""
         self.deleted = False
         self.fresh = False
         """Made in this life: nothing that an earlier one left can lie in its files."""
@@ -149,8 +162,11 @@ class Log:
         """Follow a changed topic configuration; the flush policy's change is the host's business."""
         self.config = config
         # Kafka draws the jitter anew for each segment. Drawn from the name, it spreads partitions as well, and can be repeated.
-        jitter_ms = min(config.segment_jitter_ms, config.segment_ms)
-        self.roll_ms = config.segment_ms - (crc32(self.name.encode()) % (jitter_ms + 1) if jitter_ms else 0)
+        segment_ms = config.segment_ms
+        if config.compacted:  # a record can't be compacted before its segment is closed
+            segment_ms = min(segment_ms, config.max_compaction_lag_ms)
+        jitter_ms = min(config.segment_jitter_ms, segment_ms)
+        self.roll_ms = segment_ms - (crc32(self.name.encode()) % (jitter_ms + 1) if jitter_ms else 0)
         self._limit(self.segments[-1])
 
     def _limit(self, segment: Segment) -> None:
@@ -188,9 +204,10 @@ class Log:
         now_ms = 0
         if header.producer_id >= 0:
             now_ms = self.host.clock.wall_ms()
-            duplicate = self.producers.check(header, now_ms)
-            if duplicate is not None:
-                return self._duplicate(duplicate, on_done, waiter)
+            if not header.attributes & CONTROL_MASK:
+                duplicate = self.producers.check(header, now_ms)
+                if duplicate is not None:
+                    return self._duplicate(duplicate, on_done, waiter)
         base_offset = self.end_offset
         next_offset = base_offset + header.last_offset_delta + 1
         stamp(buffer, base_offset, leader_epoch)
@@ -225,7 +242,10 @@ class Log:
         if leader_epoch > self.epochs.latest:
             self.epochs.assign(leader_epoch, base_offset)
         if header.producer_id >= 0:
-            self.producers.record(header, base_offset, next_offset - 1, now_ms)
+            if header.attributes & CONTROL_MASK:
+                segment.note_aborted(note_marker(self.producers, header, buffer, base_offset, now_ms))
+            else:
+                self.producers.record(header, base_offset, next_offset - 1, now_ms)
         self.queued_bytes += size
         self.host.enqueue(item)
         return item
@@ -307,13 +327,24 @@ class Log:
 
     # Reading
 
+    def segments_from(self, offset: int) -> list[Segment]:
+        """Those that may hold offsets from this one on."""
+        return self.segments[max(bisect_right(self.segments, offset, key=_segment_base) - 1, 0) :]
+
     def read(
-        self, offset: int, max_bytes: int, reader: Reader, *, to_end: bool = False, min_one: bool = True
+        self,
+        offset: int,
+        max_bytes: int,
+        reader: Reader,
+        *,
+        to_end: bool = False,
+        below: int | None = None,
+        min_one: bool = True,
     ) -> list[Buffer]:
         """Batches from the one that holds `offset` on, at most `max_bytes` (the last may be cut short, as in Kafka).
 
-        Serves up to `durable_end`, with `to_end` up to the log's end. With `min_one` the first batch comes whole, however
-        large. An empty list at the end of what may be served.
+        Serves up to `durable_end` or, if that is lower, to the batch that begins at `below`; with `to_end` up to the log's
+        end. With `min_one` the first batch comes whole, however large. An empty list at the end of what may be served.
 
         Raises:
             BrokerError: OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR.
@@ -323,6 +354,10 @@ class Log:
         if self._refusal is not None:
             raise self._refusal
         end = self.end_offset if to_end else self.durable_end
+        if below is not None and below < end:
+            end = below
+        else:
+            below = None
         if offset < self.start_offset or offset > end:
             if not self.start_offset <= offset <= self.end_offset:
                 raise BrokerError(
@@ -342,9 +377,14 @@ class Log:
             located = segment.locate(offset, reader)
             if located is not None:
                 position, header = located
-                if header.next_offset > end and position >= self._limit_of(segment, to_end=to_end):
+                limit = self._limit_of(segment, to_end=to_end)
+                if below is not None and (at + 1 == len(segments) or segments[at + 1].base_offset > below):
+                    cut = segment.locate(below, reader)
+                    if cut is not None:
+                        limit = min(limit, cut[0])
+                if header.next_offset > end and position >= limit:
                     return []
-                size = self._limit_of(segment, to_end=to_end) - position
+                size = limit - position
                 if size > max_bytes:
                     first = header.length + LOG_OVERHEAD
                     size = max(max_bytes, first) if min_one else max_bytes
@@ -373,8 +413,7 @@ class Log:
         if self._refusal is not None:
             raise self._refusal
         from_offset = max(from_offset, self.start_offset)
-        segments = self.segments
-        for segment in segments[max(bisect_right(segments, from_offset, key=_segment_base) - 1, 0) :]:
+        for segment in self.segments_from(from_offset):
             segment.load_times(reader)
             if segment.max_timestamp < timestamp_ms:
                 continue
@@ -475,6 +514,7 @@ class Log:
         self.durable_segment = segment.base_offset
         self.durable_position = position
         self.epochs.truncate_end(end_offset)
+        self.first_dirty = min(self.first_dirty, end_offset)
         waiting, self._duplicates = self._duplicates, []
         for item in waiting:
             if item.next_offset <= end_offset:

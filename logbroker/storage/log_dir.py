@@ -25,8 +25,9 @@ from logbroker.base.clock import Clock
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError, StorageOfflineError
 from logbroker.config.topic import TopicConfig
-from logbroker.storage import snapshot_file
+from logbroker.storage import cleaner_offsets, snapshot_file
 from logbroker.storage.checkpointer import Checkpointer
+from logbroker.storage.cleaner import Cleaner
 from logbroker.storage.commit_path import CommitPath
 from logbroker.storage.deletion import Deletions
 from logbroker.storage.descriptors import patient
@@ -98,6 +99,7 @@ class LogDirectory:
         self._on_closed: Callable[[], None] | None = None
         self._device = -1
         self._reserve_reached = False
+        self.disk_reserve_bytes = options.disk_reserve_bytes
         self._room_bytes = 0
         """What may be appended before the disk is down to its reserve; looked up at every tick, counted down in between."""
         # What doesn't fit into the journal with room to spare goes direct, whatever the setting says.
@@ -128,6 +130,7 @@ class LogDirectory:
             checkpoint_bytes=options.checkpoint_bytes,
         )
         self.index_rebuilder = IndexRebuilder(self)
+        self.cleaner = Cleaner(self)
         self.enqueue = self.commit_path.enqueue
 
     # Life
@@ -176,9 +179,13 @@ class LogDirectory:
     def _open_steps(self, known: list[KnownPartition], deleted: frozenset[UUID]) -> Steps[RecoveryReport]:
         self._device = self.vfs.device(self.path)
         yield
-        self._room_bytes = self.vfs.free_bytes(self.path) - self.options.disk_reserve_bytes
+        self._room_bytes = self.vfs.free_bytes(self.path) - self.disk_reserve_bytes
         yield
         report: RecoveryReport = yield from recover_steps(self, known, deleted)
+        for key, offset in cleaner_offsets.load(self.vfs, self.path).items():
+            log = self.logs.get(key)
+            if log is not None and offset <= log.end_offset:
+                log.first_dirty = offset
         return report
 
     def check_mounted(self) -> None:
@@ -218,7 +225,7 @@ class LogDirectory:
             self.journal.outstanding
             or not self.commit_path.idle
             or not self.deletions.idle
-            or any(log.held is not None or log.truncating for log in self.logs.values())
+            or any(log.held is not None or log.truncating or log.swapping for log in self.logs.values())
         )
         if not busy:
             self.checkpointer.close()
@@ -367,6 +374,10 @@ class LogDirectory:
         if job.items:
             self.checkpointer.tail_bytes -= job.segment.written_to(job.end)
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so much can be written without the disk's reserve."""
+        return self._room_bytes >= size_bytes
+
     def _ring_pressed(self) -> None:
         self.checkpointer.ring_pressed()
         self.journal.grow()
@@ -421,7 +432,7 @@ class LogDirectory:
             self.check_mounted()
             # What waits in memory for its segment will take its room yet.
             free = self.vfs.free_bytes(self.path) - self.checkpointer.tail_bytes
-            self._room_bytes = free - self.options.disk_reserve_bytes
+            self._room_bytes = free - self.disk_reserve_bytes
         except OSError as error:
             self.fail(error)
             return
@@ -434,7 +445,7 @@ class LogDirectory:
             _log.error(
                 "the disk is nearly full: appends are refused",
                 directory=self.path,
-                free_bytes=self._room_bytes + self.options.disk_reserve_bytes,
+                free_bytes=self._room_bytes + self.disk_reserve_bytes,
             )
         self._reserve_reached = reached
 

@@ -26,6 +26,8 @@ WRITES_MAX = 128
 
 _CALLS = {"x86_64": (206, 207, 208, 209), "aarch64": (0, 1, 4, 2), "riscv64": (0, 1, 4, 2)}
 """io_setup, io_destroy, io_getevents, io_submit: glibc has no functions for them."""
+AVAILABLE = sys.platform == "linux" and platform.machine() in _CALLS
+"""Whether this system may have these calls."""
 _PWRITE = 1
 _IOCB = Struct("<QIiHhIQQqQII")
 """struct iocb: data, key, flags of the write, opcode, priority, fd, address, bytes, position, reserved, flags, eventfd."""
@@ -93,7 +95,7 @@ class _Context:
 
 _idle: list[_Context] = []
 """Contexts that no thread uses just now."""
-_refused = sys.platform != "linux" or platform.machine() not in _CALLS
+_refused = not AVAILABLE
 
 
 def write_many(writes: Sequence[Write], data: bytes) -> list[int] | None:
@@ -130,6 +132,6 @@ def _error() -> OSError:
     return OSError(number, os.strerror(number))
 
 
-if not _refused:
+if AVAILABLE:
     _syscall = ctypes.CDLL(None, use_errno=True).syscall
     _syscall.restype = ctypes.c_long

@@ -13,6 +13,11 @@ The answers are those of Kafka 4.3.1:
     an unknown producer (new, expired, its records gone)        append, at any sequence
     not transactional while its transaction is open             INVALID_TXN_STATE
 
+and of a marker (KIP-98, KIP-890: `check_marker`):
+
+    an older epoch; with transaction version 2, not a newer one INVALID_PRODUCER_EPOCH
+    an older coordinator                                        TRANSACTION_COORDINATOR_FENCED
+
 A batch older than the five isn't called a duplicate, because nothing here proves that it was ever appended: an unknown
 producer may have begun at any sequence. For the same reason what is forgotten is forgotten whole, never guessed.
 
@@ -25,24 +30,41 @@ Crash story: the checkpoint keeps `encode()` together with the end offset it was
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import BrokerError, CorruptionError
+from logbroker.base.errors import BrokerError
 from logbroker.base.types import Buffer
 from logbroker.records.batch import (
-    CONTROL_MASK,
     NO_SEQUENCE,
     NO_TIMESTAMP,
     SEQUENCE_MASK,
     TRANSACTIONAL_MASK,
     BatchHeader,
 )
+from logbroker.storage.open_transactions import OpenTransactions
+from logbroker.storage.producer_entry import (
+    NO_COORDINATOR_EPOCH,
+    NO_OFFSET,
+    ProducerEntry,
+    RememberedBatch,
+    decode_entries,
+    encode_entries,
+)
 from logbroker.storage.producer_limits import ProducerLimits
+
+__all__ = [
+    "NO_COORDINATOR_EPOCH",
+    "NO_OFFSET",
+    "REMEMBERED_BATCHES",
+    "DuplicateOf",
+    "ProducerEntry",
+    "ProducerStates",
+    "RememberedBatch",
+    "decode_entries",
+    "encode_entries",
+]
 
 REMEMBERED_BATCHES = 5
 """Batches remembered of each producer: what `max.in.flight.requests.per.connection` may be at most."""
@@ -50,37 +72,12 @@ REMEMBERED_BATCHES = 5
 LOOK_AGAIN_MS = 1000
 """How often a partition that is full of recent producers looks for one to forget: that walks over all of them."""
 
-NO_COORDINATOR_EPOCH = -1
-NO_OFFSET = -1
+TRANSACTION_VERSION_2 = 2
+"""From this version on every marker bumps its producer's epoch (KIP-890)."""
+EPOCH_MAX = 32_767
+"""Epochs end here: a marker that aborts at it can't be newer than what it ends."""
 
 _EVICTED_SHARE = 8  # a full table gives up an eighth at once, so that making room costs little per producer
-
-
-class RememberedBatch(NamedTuple):
-    """A batch that was appended. Sequences are `NO_SEQUENCE` for a coordinator's batch, which has none."""
-
-    first_sequence: int
-    last_sequence: int
-    base_offset: int
-    last_offset: int
-    timestamp: int
-    """The batch's max timestamp: its append time, on a LogAppendTime topic."""
-
-
-class ProducerEntry(NamedTuple):
-    """All that is known of one producer."""
-
-    epoch: int
-    last_sequence: int
-    """`NO_SEQUENCE`: nothing of this epoch yet, the next is 0."""
-    batches: tuple[RememberedBatch, ...]
-    """Of this epoch, oldest first, at most `REMEMBERED_BATCHES`."""
-    last_timestamp_ms: int
-    """When it last wrote; decides when it is forgotten."""
-    coordinator_epoch: int
-    """Epoch of the coordinator that wrote its last transaction marker."""
-    transaction_first_offset: int
-    """First offset of its open transaction; `NO_OFFSET`: none is open."""
 
 
 class DuplicateOf(NamedTuple):
@@ -104,7 +101,7 @@ class ProducerStates:
 
     """
 
-    __slots__ = ("_entries", "_full_until_ms", "evicted", "limits")
+    __slots__ = ("_entries", "_full_until_ms", "evicted", "limits", "transactions")
 
     def __init__(
         self,
@@ -117,6 +114,12 @@ class ProducerStates:
         self._full_until_ms = 0
         self.evicted = 0
         """Producers forgotten to make room, so far."""
+        self.transactions = OpenTransactions(
+            (entry.transaction_first_offset, producer_id)
+            for producer_id, entry in self._entries.items()
+            if entry.transaction_first_offset >= 0
+        )
+        """Those that are open, and those whose marker isn't known to be durable."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -161,7 +164,7 @@ class ProducerStates:
     ) -> None:
         """Remember a batch that was appended at these offsets; also in recovery and in what a leader replicated.
 
-        Nothing is checked: what is in the log, counts. A control batch ends the producer's transaction.
+        Nothing is checked: what is in the log, counts. Control batches are for `record_marker`.
 
         Args:
             header: A batch with a producer id; its own base offset is not looked at.
@@ -172,9 +175,6 @@ class ProducerStates:
 
         """
         attributes = header.attributes
-        if attributes & CONTROL_MASK:
-            self.record_marker(header.producer_id, header.producer_epoch, NO_COORDINATOR_EPOCH, now_ms)
-            return
         timestamp = header.max_timestamp
         first_sequence = header.base_sequence
         if first_sequence >= 0:
@@ -195,6 +195,7 @@ class ProducerStates:
             batches = (*batches[1 - REMEMBERED_BATCHES :], batch) if epoch == known_epoch else (batch,)
         if attributes & TRANSACTIONAL_MASK and transaction_first_offset < 0:
             transaction_first_offset = base_offset
+            self.transactions.begin(base_offset, header.producer_id)
         entries[header.producer_id] = _new(
             ProducerEntry,
             (
@@ -252,10 +253,48 @@ class ProducerStates:
 
     # Transactions: what the log itself knows of them
 
+    def check_marker(
+        self, producer_id: int, producer_epoch: int, coordinator_epoch: int, transaction_version: int
+    ) -> None:
+        """Decide about a marker before it is appended.
+
+        Raises:
+            BrokerError: INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED.
+
+        """
+        entry = self._entries.get(producer_id)
+        if entry is None:
+            return
+        if transaction_version >= TRANSACTION_VERSION_2:
+            # The same marker once more is no harm: a transaction of that epoch has ended.
+            again = producer_epoch == entry.epoch and (
+                entry.transaction_first_offset < 0 or producer_epoch == EPOCH_MAX
+            )
+            stale = producer_epoch <= entry.epoch and not again
+        else:
+            stale = producer_epoch < entry.epoch
+        if stale:
+            raise BrokerError(
+                ErrorCode.INVALID_PRODUCER_EPOCH,
+                f"producer id {producer_id}: a marker of epoch {producer_epoch} (transaction version "
+                f"{transaction_version}), where epoch {entry.epoch} has written already",
+            )
+        if coordinator_epoch < entry.coordinator_epoch:
+            raise BrokerError(
+                ErrorCode.TRANSACTION_COORDINATOR_FENCED,
+                f"producer id {producer_id}: a marker of coordinator epoch {coordinator_epoch}, "
+                f"where epoch {entry.coordinator_epoch} has written already",
+            )
+
     def record_marker(
-        self, producer_id: int, producer_epoch: int, coordinator_epoch: int, now_ms: int | None = None
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        offset: int,
+        now_ms: int | None = None,
     ) -> int:
-        """Remember a transaction marker; returns the first offset of the transaction it ended, or `NO_OFFSET`.
+        """Remember a marker at `offset`; returns the first offset of the transaction it ended, or `NO_OFFSET`.
 
         A marker with a newer epoch fences the older one: its batches are forgotten and the next sequence is 0.
         """
@@ -267,14 +306,24 @@ class ProducerStates:
                 producer_epoch, NO_SEQUENCE, (), NO_TIMESTAMP, NO_COORDINATOR_EPOCH, NO_OFFSET
             )
         ended = entry.transaction_first_offset
+        if ended >= 0:
+            self.transactions.end(ended, offset)
         if producer_epoch != entry.epoch:
             entry = entry._replace(epoch=producer_epoch, last_sequence=NO_SEQUENCE, batches=())
         self._entries[producer_id] = entry._replace(
             last_timestamp_ms=entry.last_timestamp_ms if now_ms is None else now_ms,
-            coordinator_epoch=max(coordinator_epoch, entry.coordinator_epoch),
+            # Never below 0: it also says that there was a marker, which `truncate_to` must know.
+            coordinator_epoch=max(coordinator_epoch, entry.coordinator_epoch, 0),
             transaction_first_offset=NO_OFFSET,
         )
         return ended
+
+    @property
+    def has_transactions(self) -> bool:
+        """Whether anything is known here that a marker, or the lack of one, decided."""
+        return bool(self.transactions) or any(
+            entry.coordinator_epoch != NO_COORDINATOR_EPOCH for entry in self._entries.values()
+        )
 
     # Forgetting
 
@@ -295,29 +344,24 @@ class ProducerStates:
 
         Returns:
             Whether what is left is all that replaying the log would give. False: a producer's last five batches were all
-            cut, so it is unknown now, and so is what it wrote before them, if anything; whoever needs
-            that builds the state anew from a checkpoint and the log. Transaction markers are not remembered one by one,
-            so one that was cut is not undone: with transactions, always build anew.
+            cut, so it is unknown now, and so is what it wrote before them, if anything; or there were transactions, whose
+            markers aren't remembered one by one. Whoever needs that builds the state anew from the log.
 
         """
+        if self.has_transactions:
+            return False
         complete = True
         for producer_id, entry in list(self._entries.items()):
             batches = entry.batches
-            transaction = entry.transaction_first_offset
-            first_cut = end_offset
-            if batches and batches[-1].last_offset >= end_offset:
-                first_cut = min(batch.base_offset for batch in batches if batch.last_offset >= end_offset)
-                batches = tuple(batch for batch in batches if batch.last_offset < end_offset)
-                if not batches:
-                    complete = False
-                    del self._entries[producer_id]
-                    continue
-            elif transaction < end_offset:
+            if not batches or batches[-1].last_offset < end_offset:
+                continue
+            batches = tuple(batch for batch in batches if batch.last_offset < end_offset)
+            if not batches:
+                complete = False
+                del self._entries[producer_id]
                 continue
             self._entries[producer_id] = entry._replace(
-                last_sequence=batches[-1].last_sequence if batches else NO_SEQUENCE,
-                batches=batches,
-                transaction_first_offset=NO_OFFSET if transaction >= first_cut else transaction,
+                last_sequence=batches[-1].last_sequence, batches=batches
             )
         return complete
 
@@ -368,98 +412,3 @@ class ProducerStates:
     def decode(cls, data: Buffer, *, path: str = "producer state", position: int = 0) -> ProducerStates:
         """The state that `encode` wrote: see `decode_entries`."""
         return cls(decode_entries(data, path=path, position=position))
-
-
-_VERSION = 1
-_HEAD = struct.Struct(">BI")
-_ENTRY = struct.Struct(">qhiqiqB")
-_BATCH = struct.Struct(">iqiq")
-_CRC = struct.Struct(">I")
-
-
-def encode_entries(entries: Mapping[int, ProducerEntry]) -> bytes:
-    """One partition's producers as bytes, for the checkpoint.
-
-        version u8 = 1, entry count u32
-        entry: producer id i64, epoch i16, last sequence i32, last timestamp i64 (ms), coordinator epoch i32,
-               transaction's first offset i64, batch count u8
-        batch: last sequence i32, last offset i64, offset delta i32, timestamp i64 (ms)
-        CRC-32C u32 over everything before it
-
-    Offsets of a batch are as far apart as its sequences, so one delta serves both. Any thread.
-    """
-    parts = [_HEAD.pack(_VERSION, len(entries))]
-    for producer_id, entry in entries.items():
-        epoch, last_sequence, batches, last_timestamp_ms, coordinator_epoch, transaction = entry
-        parts.append(
-            _ENTRY.pack(
-                producer_id,
-                epoch,
-                last_sequence,
-                last_timestamp_ms,
-                coordinator_epoch,
-                transaction,
-                len(batches),
-            )
-        )
-        for _, last, base_offset, last_offset, timestamp in batches:
-            parts.append(_BATCH.pack(last, last_offset, last_offset - base_offset, timestamp))
-    body = b"".join(parts)
-    return body + _CRC.pack(crc32c(body))
-
-
-def decode_entries(data: Buffer, *, path: str, position: int = 0) -> dict[int, ProducerEntry]:
-    """What `encode_entries` wrote.
-
-    Args:
-        data: All of it and nothing else.
-        path: The file it comes from, for the error.
-        position: Where in that file it begins.
-
-    Raises:
-        CorruptionError: the bytes are not what was written.
-
-    """
-    size = len(data)
-    if size < _HEAD.size + _CRC.size:
-        raise CorruptionError(path, position, f"{size} bytes are no producer state")
-    end = size - _CRC.size
-    stored = _CRC.unpack_from(data, end)[0]
-    computed = crc32c(memoryview(data)[:end])
-    if stored != computed:
-        raise CorruptionError(
-            path, position, f"producer state: CRC is {stored:#010x}, its bytes give {computed:#010x}"
-        )
-    version, count = _HEAD.unpack_from(data)
-    if version != _VERSION:
-        raise CorruptionError(
-            path, position, f"producer state of version {version}, this broker reads {_VERSION}"
-        )
-    entries: dict[int, ProducerEntry] = {}
-    at = _HEAD.size
-    try:
-        for _ in range(count):
-            (
-                producer_id,
-                epoch,
-                last_sequence,
-                last_timestamp_ms,
-                coordinator_epoch,
-                transaction,
-                batch_count,
-            ) = _ENTRY.unpack_from(data, at)
-            at += _ENTRY.size
-            batches = []
-            for _ in range(batch_count):
-                last, last_offset, delta, timestamp = _BATCH.unpack_from(data, at)
-                at += _BATCH.size
-                first = (last - delta) & SEQUENCE_MASK if last >= 0 else NO_SEQUENCE
-                batches.append(RememberedBatch(first, last, last_offset - delta, last_offset, timestamp))
-            entries[producer_id] = ProducerEntry(
-                epoch, last_sequence, tuple(batches), last_timestamp_ms, coordinator_epoch, transaction
-            )
-    except struct.error:
-        at = size
-    if at != end:
-        raise CorruptionError(path, position, f"producer state: {count} entries don't end at byte {end}")
-    return entries

@@ -50,12 +50,13 @@ class WouldBlockError(Exception):
 class Fetched(dict[FileRange, bytes]):
     """What lanes have read for one request, and how far they have walked. `add` is the way in."""
 
-    __slots__ = ("_pieces", "_walks")
+    __slots__ = ("_pieces", "_replacements", "_walks")
 
     def __init__(self, ranges: dict[FileRange, bytes] | None = None) -> None:
         super().__init__()
         self._pieces: dict[str, list[tuple[int, int, bytes]]] = {}
         self._walks: dict[str, Walk] = {}
+        self._replacements = -1
         self.add(ranges or {})
 
     def add(self, ranges: dict[FileRange, bytes]) -> None:
@@ -63,6 +64,15 @@ class Fetched(dict[FileRange, bytes]):
         self.update(ranges)
         for (path, size, position), data in ranges.items():
             self._pieces.setdefault(path, []).append((position, size, data))
+
+    def keep_if(self, replacements: int) -> None:
+        """Forget everything if files were replaced since it was read (`FilePool.replacements`): it may be of another file."""
+        if replacements != self._replacements:
+            if self._replacements >= 0:
+                self.clear()
+                self._pieces.clear()
+                self._walks.clear()
+            self._replacements = replacements
 
     def add_walk(self, walk: Walk) -> None:
         """Take a walk that a lane has brought to its goal, or to a place that the loop must judge."""
@@ -110,6 +120,7 @@ class Reader:
         self.maps = maps
         self.nowait = fetched is not None
         self._fetched = fetched if isinstance(fetched, Fetched) else Fetched(fetched)
+        self._fetched.keep_if(pool.replacements)
 
     def read(self, path: str, size: int, position: int) -> bytes:
         """The bytes at `position`, fewer at the end of the file.

@@ -8,8 +8,9 @@ In order, and each step is safe to do again if a crash interrupts it:
    batch with a good CRC may lie where a newer one belongs. Ranges that direct sync vouched for are walked and checked.
 3. What lies behind the last durable byte was never acknowledged: later segments are removed, highest first, the last one
    is cut. A page-cache topic keeps every whole batch that follows instead, and writes it again for the same reason as above.
-4. Producers' state and epochs: from the point, then from the headers of everything behind it. Where a truncation cut a
-   producer's whole history, the state is built anew from every header in the log.
+4. Producers' state, aborted transactions and epochs: from the point and the `.txnindex` files that it counts, then from everything
+   behind it. Where a truncation cut a producer's whole history, or such a file isn't what the point says, they are built
+   anew from every header in the log.
 
 Runs on a lane, before the broker listens.
 """
@@ -24,7 +25,15 @@ from uuid import UUID
 from logbroker.base.errors import CorruptionError, InvalidBatchError
 from logbroker.base.types import Buffer
 from logbroker.config.topic import TopicConfig
-from logbroker.records.batch import HEADER, HEADER_SIZE, LOG_OVERHEAD, BatchHeader, check_crc, parse_header
+from logbroker.records.batch import (
+    CONTROL_MASK,
+    HEADER,
+    HEADER_SIZE,
+    LOG_OVERHEAD,
+    BatchHeader,
+    check_crc,
+    parse_header,
+)
 from logbroker.storage.checkpoint_file import Point
 from logbroker.storage.executor import Steps
 from logbroker.storage.folders import make_folders_steps, read_topic_id
@@ -36,12 +45,29 @@ from logbroker.storage.producer_scan import scan_producers
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.replay import Piece, Plan
 from logbroker.storage.segment import Segment
-from logbroker.storage.segment_files import SNAPSHOT_SUFFIX, SUFFIXES, bases_of, file_name, list_bases
+from logbroker.storage.segment_files import (
+    CLEANED_SUFFIX,
+    DELETED_SUFFIX,
+    SNAPSHOT_SUFFIX,
+    SUFFIXES,
+    SWAP_SUFFIX,
+    TXN_INDEX_SUFFIX,
+    bases_of,
+    file_name,
+    list_bases,
+)
+from logbroker.storage.swap import finish_steps
+from logbroker.storage.transaction_index import ENTRY as ABORTED_ENTRY
+from logbroker.storage.transaction_index import TransactionIndex
+from logbroker.storage.transaction_index import decode as decode_aborted
+from logbroker.storage.transactions import note_marker
 
 if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 _RUN_BYTES = 4 << 20
+_LEFT_OVER = (DELETED_SUFFIX, CLEANED_SUFFIX, SWAP_SUFFIX, ".tmp")
+"""Files that were on their way out, or that nobody ever relied on."""
 _new = tuple.__new__
 _unpack_header = HEADER.unpack_from
 
@@ -79,10 +105,13 @@ class Rebuild:
         self._epochs = LeaderEpochs(list(point.epochs) if point else [])
         self._segments: dict[int, Segment] = {}
         self._present: frozenset[int] = frozenset()
+        self._aborted_counts = dict(point.aborted) if point else {}
         self._end = plan.covered
         self._covered = plan.covered
         """Below this the point's producer state already knows every batch."""
         self._scan_producers = False
+        self._scan_aborted = False
+        """Whether an index of aborted transactions isn't what it should be."""
         self._run: list[Buffer] = []
         self._run_base = 0
         self._run_start = 0
@@ -110,6 +139,10 @@ class Rebuild:
         ):
             yield from make_folders_steps(directory, [(self.path, self._topic_id)])
             exists = True
+        for number, swap in enumerate(plan.swaps if exists else (), 1):
+            again = any(later.segment_base <= swap.segment_base for later in plan.swaps[number:])
+            yield from finish_steps(vfs, self.path, swap, cut=plan.cut is not None or again)
+            self._count_aborted(swap)
         self._present = frozenset(list_bases(vfs, self.path) if exists else ())
         if plan.cut is not None:
             self._epochs.truncate_end(plan.cut)
@@ -126,15 +159,21 @@ class Rebuild:
         self._leave_behind()
         if exists:
             yield from self._remove_rest()
-        if self._scan_producers:
-            self._producers = yield from scan_producers(
-                directory.pool,
-                [
-                    (base, self._segments[base].path, self._segments[base].size)
-                    for base in sorted(self._segments)
-                ],
-            )
+        if self._scan_producers or self._scan_aborted:
+            yield from self._scan()
         return self._finish(exists=exists)
+
+    def _scan(self) -> Steps[None]:
+        """Learn from the whole log what the point can't tell."""
+        found = yield from scan_producers(
+            self._directory.pool,
+            [(base, self._segments[base].path, self._segments[base].size) for base in sorted(self._segments)],
+        )
+        if self._scan_producers:
+            self._producers = found.states
+        for base, segment in self._segments.items():
+            segment.adopt_aborted(found.aborted.get(base, ()))
+        self.changed = True
 
     def _open_known(self) -> Steps[None]:
         """The segments that the plan names, compared with the files."""
@@ -158,6 +197,13 @@ class Rebuild:
             segment.sealed = segment.indexes_durable = base != last
             self._segments[base] = segment
             yield
+        for name in vfs.listdir(self.path) if self._present else ():
+            if name.endswith(TXN_INDEX_SUFFIX) and name[:20].isdecimal():
+                self._load_aborted(int(name[:20]))
+                yield
+        for base in self._aborted_counts:
+            if base in self._segments and self._segments[base].aborted is None:
+                self._scan_aborted = True  # the file is gone
 
     def _load_indexes(self, segment: Segment, reach: int, *, sealed: bool) -> None:
         vfs = self._directory.vfs
@@ -180,17 +226,48 @@ class Rebuild:
         if segment.index.trim or segment.time_index.trim:
             self.changed = True
 
+    def _count_aborted(self, swap: Entry) -> None:
+        """A compacted segment's index of aborted transactions was synced before the journal spoke of it: all of it counts."""
+        base = swap.segment_base
+        for gone in [other for other in self._aborted_counts if base <= other < swap.next_offset]:
+            del self._aborted_counts[gone]
+        path = f"{self.path}/{file_name(base, TXN_INDEX_SUFFIX)}"
+        if self._directory.vfs.exists(path):
+            self._aborted_counts[base] = self._directory.vfs.file_size(path) // ABORTED_ENTRY.size
+
+    def _load_aborted(self, base: int) -> None:
+        """Aborted transactions whose markers the point vouches for; those of later ones are found again with the markers."""
+        segment = self._segments.get(base)
+        if segment is None:
+            return
+        path = segment.transaction_index_path
+        file = self._directory.pool.get(path)
+        size = file.size()
+        count = self._aborted_counts.get(base, 0)
+        if count * ABORTED_ENTRY.size > size:
+            self._scan_aborted = True
+            return
+        data = file.pread(count * ABORTED_ENTRY.size, 0)
+        try:
+            decode_aborted(data, path, base_offset=base, end_offset=self._covered)
+        except CorruptionError:
+            self._scan_aborted = True
+            return
+        segment.aborted = TransactionIndex(data)
+        if len(data) < size:
+            segment.aborted.trim = self.changed = True
+
     def _apply(self, entry: Entry, payload: memoryview | None) -> Steps[None]:
         if entry.kind == FLUSHED:
             yield from self._flush_run()
             yield from self._verify_to(entry)
         elif self._plan.is_dead(entry.segment_base, present=entry.segment_base in self._present):
             if payload is not None:  # the bytes must not come back; who wrote them is still known
-                self._record(parse_header(payload))
+                self._record(parse_header(payload), payload, None)
             self._end = max(self._end, entry.next_offset)
         elif entry.kind == BATCH and payload is not None:
             yield from self._write(entry.segment_base, entry.position, payload)
-            self._note(parse_header(payload), entry.segment_base, entry.position)
+            self._note(parse_header(payload), entry.segment_base, entry.position, payload)
             self.replayed += 1
         elif entry.kind == SYNCED:
             yield from self._flush_run()
@@ -226,7 +303,7 @@ class Rebuild:
             header = _new(BatchHeader, _unpack_header(payload))
             segment.note(header, base_offset, position, length, interval_bytes)
             if epoch > latest or header.producer_id >= 0:
-                self._record(header)
+                self._record(header, payload, segment)
                 latest = self._epochs.latest
             run.append(payload)
             position += length
@@ -260,7 +337,7 @@ class Rebuild:
         self._run = []
         yield
 
-    def _note(self, header: BatchHeader, base: int, position: int) -> None:
+    def _note(self, header: BatchHeader, base: int, position: int, batch: Buffer) -> None:
         """Account for a batch at its place in the (possibly new) segment."""
         segment = self._segments.get(base)
         if segment is None:
@@ -279,21 +356,30 @@ class Rebuild:
         segment.size = max(segment.size, position + size)
         segment.written = segment.size
         self._end = max(self._end, header.next_offset)
-        self._record(header)
+        self._record(header, batch, segment)
 
-    def _record(self, header: BatchHeader) -> None:
+    def _record(self, header: BatchHeader, batch: Buffer, segment: Segment | None) -> None:
         if header.base_offset < self._covered:
             return
         if header.partition_leader_epoch > self._epochs.latest:
             self._epochs.assign(header.partition_leader_epoch, header.base_offset)
-        if header.producer_id >= 0:
+        if header.producer_id < 0:
+            return
+        if not header.attributes & CONTROL_MASK:
             self._producers.record(header, header.base_offset, header.last_offset)
+            return
+        try:
+            aborted = note_marker(self._producers, header, batch, header.base_offset)
+        except InvalidBatchError as error:
+            raise CorruptionError(self.path, 0, str(error)) from error
+        if segment is not None:
+            segment.note_aborted(aborted)
 
     def _verify(self, entry: Entry) -> Steps[None]:
         """A direct-synced range must be there, whole: it was acknowledged."""
         offset = entry.base_offset
         path = f"{self.path}/{file_name(entry.segment_base)}"
-        for position, header in self._batches(
+        for position, header, batch in self._batches(
             entry.segment_base, entry.position, entry.position + entry.length
         ):
             if header.base_offset < offset or header.next_offset > entry.next_offset:
@@ -303,7 +389,7 @@ class Rebuild:
                     f"batch {header.base_offset}..{header.next_offset} where offset {offset} was expected",
                 )
             offset = header.next_offset
-            self._note(header, entry.segment_base, position)
+            self._note(header, entry.segment_base, position, batch)
             yield
         if offset != entry.next_offset:
             raise CorruptionError(path, entry.position, f"offset {offset} is missing")
@@ -331,12 +417,12 @@ class Rebuild:
         while self._end < entry.next_offset:
             last = base == entry.segment_base
             limit = entry.position if last else self._file_bytes(base)
-            for at, header in self._batches(base, position, limit):
+            for at, header, batch in self._batches(base, position, limit):
                 if header.base_offset < max(self._end, base):
                     raise CorruptionError(
                         f"{self.path}/{file_name(base)}", at, f"offset {self._end} is missing"
                     )
-                self._note(header, base, at)
+                self._note(header, base, at, batch)
                 yield
             if self._end == base or (last and self._end < entry.next_offset):
                 raise CorruptionError(
@@ -348,8 +434,8 @@ class Rebuild:
         path = f"{self.path}/{file_name(base)}"
         return self._directory.vfs.file_size(path) if self._directory.vfs.exists(path) else 0
 
-    def _batches(self, base: int, start: int, end: int) -> Iterator[tuple[int, BatchHeader]]:
-        """Every batch in a byte range, CRC checked. Raises CorruptionError."""
+    def _batches(self, base: int, start: int, end: int) -> Iterator[tuple[int, BatchHeader, bytes]]:
+        """Every batch in a byte range, whole, CRC checked. Raises CorruptionError."""
         path = f"{self.path}/{file_name(base)}"
         if not self._directory.vfs.exists(path):
             raise CorruptionError(path, start, "the segment is missing")
@@ -364,10 +450,11 @@ class Rebuild:
                     raise CorruptionError(
                         path, position, f"a batch of {size} bytes where {end - position} are left"
                     )
-                check_crc(file.pread(size, position), header)
+                batch = file.pread(size, position)
+                check_crc(batch, header)
             except InvalidBatchError as error:
                 raise CorruptionError(path, position, str(error)) from error
-            yield position, header
+            yield position, header, batch
             position += size
 
     def _walk_tail(self) -> Steps[None]:
@@ -390,7 +477,7 @@ class Rebuild:
                 if self._plan.walk_end is not None and header.next_offset > self._plan.walk_end:
                     break
                 yield from self._write(base, position, data)
-                self._note(header, base, position)
+                self._note(header, base, position, data)
                 self.changed = True
                 position += header.size_bytes
                 yield
@@ -435,7 +522,7 @@ class Rebuild:
         for name in names:
             stem, _, suffix = name.partition(".")
             orphan = f".{suffix}" in SUFFIXES and stem.isdecimal() and int(stem) not in self._segments
-            if orphan or name.endswith((".deleted", ".tmp")) or self._is_empty_view(name):
+            if orphan or name.endswith(_LEFT_OVER) or self._is_empty_view(name):
                 vfs.unlink(f"{self.path}/{name}")
                 removed = True
         if removed:
@@ -481,6 +568,7 @@ class Rebuild:
             producers=self._producers,
             epochs=self._epochs,
         )
+        log.compacted = bool(self._plan.swaps) or (self._point is not None and self._point.compacted)
         log.page_cache = self._plan.walk
         log.page_cache_unsaid = self._plan.walk_end is not None
         log.created = exists and self._point is not None  # else its name may be in the page cache only

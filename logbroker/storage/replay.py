@@ -22,6 +22,7 @@ from logbroker.storage.checkpoint_file import Checkpoint, Point
 from logbroker.storage.journal_contents import Generation
 from logbroker.storage.journal_format import (
     BATCH,
+    COMPACTED,
     DELETE,
     FLUSHED,
     LOG_START,
@@ -75,6 +76,7 @@ class Plan:
         "reach",
         "sizes",
         "start",
+        "swaps",
         "touched",
         "walk",
         "walk_end",
@@ -99,6 +101,8 @@ class Plan:
         """Offset behind the last batch that is known of each segment."""
         self.floor = 0
         """Segments that begin below this were given up, if they end below the log's start."""
+        self.swaps: list[Entry] = []
+        """Compactions whose files may not be in their places yet, in order."""
         self.touched = False
         """Whether the journal speaks of the partition."""
         self.deleted = False
@@ -252,12 +256,30 @@ def _fold(current: Plan, entry: Entry, payload: memoryview | None) -> None:
     elif kind == PAGE_CACHE:
         current.walk = True
         current.walk_end = None
+    elif kind == COMPACTED:
+        _compact(current, entry)
     elif kind == LOG_START:
         current.start = max(current.start, entry.next_offset)
         current.floor = max(current.floor, entry.segment_base)
     elif kind == DELETE:
         current.deleted = True
         current.pieces = []
+
+
+def _compact(current: Plan, entry: Entry) -> None:
+    """One segment stands for several. What the ring holds for those the point covers, so nothing is lost with it."""
+    base, end = entry.segment_base, entry.next_offset
+    current.pieces = [
+        piece
+        for piece in current.pieces
+        if piece.entry.kind == FLUSHED or not base <= piece.entry.segment_base < end
+    ]
+    for table in (current.sizes, current.reach):
+        for gone in [gone for gone in table if base <= gone < end]:
+            del table[gone]
+    current.sizes[base] = entry.position
+    current.reach[base] = end
+    current.swaps.append(entry)
 
 
 def _truncate(current: Plan, entry: Entry) -> None:

@@ -24,7 +24,7 @@ def retained_start(log: Log, now_ms: int) -> int:
     for at, segment in enumerate(segments):
         last = at + 1 == len(segments)
         following = log.end_offset if last else segments[at + 1].base_offset
-        if not segment.size or following > log.durable_end:
+        if following > log.durable_end or (last and not segment.size):
             break
         newest = segment.max_timestamp if segment.max_timestamp >= 0 else segment.created_ms
         old = config.retention_ms >= 0 and segment.times_known and now_ms - newest > config.retention_ms

@@ -73,7 +73,7 @@ class _Job:
             0,
             segment.size,
             expected_offset=segment.base_offset,
-            gaps_allowed="compact" in log.config.cleanup_policy,
+            gaps_allowed=log.compacted or "compact" in log.config.cleanup_policy,
             chunk_bytes=CHUNK_BYTES,
         )
 
@@ -365,7 +365,8 @@ class Scrubber:
     def _check_seam(self, job: _Job) -> None:
         """The next segment begins where this one ends."""
         walk, base = job.walk, job.segment.base_offset
-        if walk.findings or walk.next_offset is None or "compact" in job.log.config.cleanup_policy:
+        gaps_allowed = job.log.compacted or "compact" in job.log.config.cleanup_policy
+        if walk.findings or walk.next_offset is None or gaps_allowed:
             return
         following = next((other.base_offset for other in job.log.segments if other.base_offset > base), None)
         if following is not None and following != walk.next_offset:
@@ -433,6 +434,7 @@ def _readable(segment: Segment) -> bool:
     """Whether all of it is on the disk and will not change."""
     return (
         segment.sealed
+        and segment.placed
         and not segment.dropped
         and not segment.tail
         and 0 < segment.size == segment.written == segment.synced

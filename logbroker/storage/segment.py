@@ -3,6 +3,7 @@
     00000000000000000042.log         batches, back to back (Kafka's format; the name is the base offset)
     00000000000000000042.index       offset -> position
     00000000000000000042.timeindex   timestamp -> offset
+    00000000000000000042.txnindex    aborted transactions, where there are any (`transaction_index.py`)
 
 A batch that was just appended lies in the segment's *tail*, in memory, until the writer lane has put it into the file:
 its durability is the journal's business (`journal.py`), and many appends to one partition cost one write. Three marks in bytes:
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from logbroker.base.errors import CorruptionError
@@ -36,7 +37,14 @@ from logbroker.storage.index import (
     SparseIndex,
 )
 from logbroker.storage.reader import SCAN_BYTES, Reader, Walk, WouldBlockError
-from logbroker.storage.segment_files import INDEX_SUFFIX, LOG_SUFFIX, SUFFIXES, TIME_INDEX_SUFFIX
+from logbroker.storage.segment_files import (
+    INDEX_SUFFIX,
+    LOG_SUFFIX,
+    SUFFIXES,
+    TIME_INDEX_SUFFIX,
+    TXN_INDEX_SUFFIX,
+)
+from logbroker.storage.transaction_index import AbortedTransaction, TransactionIndex
 
 __all__ = ["MAX_RELATIVE_OFFSET", "Reader", "Segment", "WouldBlockError", "WriteJob"]
 
@@ -72,6 +80,7 @@ class Segment:
         "_bytes_since_index",
         "_index_entries_max",
         "_times_from",
+        "aborted",
         "base_offset",
         "created_ms",
         "damage",
@@ -85,6 +94,7 @@ class Segment:
         "max_timestamp_offset",
         "name_durable",
         "path",
+        "placed",
         "roll_after",
         "roll_at",
         "sealed",
@@ -121,11 +131,15 @@ class Segment:
         self.name_durable = size > 0
         self.indexes_durable = False
         """Whether a checkpoint has synced the indexes since the segment was sealed."""
+        self.aborted: TransactionIndex | None = None
+        """Transactions that were aborted by a marker in this segment; None while there is none."""
         self.sealed = False
         self.damage: DamagedRanges = ()
         """Bytes that the scrubber found damaged; they aren't served."""
         self.dropped = False
-        """Retention or deletion took it: its files may be gone at any moment."""
+        """Retention, deletion or compaction took it: its files may be gone at any moment."""
+        self.placed = True
+        """Whether the names of its files lead to them: not yet, while compaction puts it in the place of others."""
         self.roll_at = 0
         """Size that the segment may not pass; 0 once an index is full."""
         self.roll_after = 1 << 62
@@ -148,6 +162,11 @@ class Segment:
     def time_index_path(self) -> str:
         """Path of the time index."""
         return self.stem + TIME_INDEX_SUFFIX
+
+    @property
+    def transaction_index_path(self) -> str:
+        """Path of the index of aborted transactions."""
+        return self.stem + TXN_INDEX_SUFFIX
 
     def note(
         self, header: BatchHeader, base_offset: int, position: int, size: int, interval_bytes: int
@@ -177,6 +196,18 @@ class Segment:
         if self.times_known and self.max_timestamp > self.indexed_timestamp:
             self.time_index.append(self.max_timestamp, self.max_timestamp_offset - self.base_offset)
             self.indexed_timestamp = self.max_timestamp
+
+    def note_aborted(self, aborted: AbortedTransaction | None) -> None:
+        """Remember what the marker that was just appended aborted."""
+        if aborted is not None:
+            if self.aborted is None:
+                self.aborted = TransactionIndex()
+            self.aborted.append(aborted)
+
+    def adopt_aborted(self, entries: Sequence[AbortedTransaction]) -> None:
+        """Take what a scan of the log has found in the place of all entries."""
+        if entries or self.aborted is not None:
+            self.aborted = TransactionIndex.replacing(entries)
 
     def seal(self) -> None:
         """No more appends: the next segment has begun."""
@@ -254,6 +285,8 @@ class Segment:
         self.synced = min(self.synced, position)
         self.tail = [item for item in self.tail if item.position < position]
         self.sealed = False
+        if self.aborted is not None:
+            self.aborted.truncate(end_offset)
         relative = end_offset - self.base_offset
         for index, path, field in (
             (self.index, self.index_path, 0),
@@ -320,6 +353,16 @@ class Segment:
         reader.maps.forget(self.index_path)
         reader.maps.suspects[self] = None
         return 0
+
+    def offset_behind(self, position: int, reader: Reader) -> int | None:
+        """An offset at or behind `position`, from the offset index: that of its first entry there; None if there is none."""
+        try:
+            found = self.index.ceiling_value(position, reader.maps, self.index_path)
+        except FileNotFoundError:
+            self.index.reset()
+            reader.maps.suspects[self] = None
+            return None
+        return None if found is None else found[0] + self.base_offset
 
     def _walk_from(self, position: int, offset: int, reader: Reader) -> tuple[int, BatchHeader] | None:
         end = self.tail[0].position if self.tail else self.written

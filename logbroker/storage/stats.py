@@ -11,6 +11,12 @@ class StorageStats:
     __slots__ = (
         "checkpoint_us",
         "checkpoints",
+        "cleaner_failures",
+        "cleaner_last_pass_ms",
+        "cleaner_passes",
+        "cleaner_read_bytes",
+        "cleaner_removed_records",
+        "cleaner_written_bytes",
         "commit_bytes",
         "commit_us",
         "damaged_reads",
@@ -39,6 +45,14 @@ class StorageStats:
         self.disk_errors = 0
         self.damaged_reads = 0
         """Reads for clients that met bytes which are not what was written."""
+        self.cleaner_passes = 0
+        self.cleaner_failures = 0
+        """Passes that failed, and are tried again."""
+        self.cleaner_read_bytes = 0
+        self.cleaner_written_bytes = 0
+        self.cleaner_removed_records = 0
+        self.cleaner_last_pass_ms = 0
+        """How long the last pass took."""
         self.scrubbed_bytes = 0
         self.scrubbed_segments = 0
         self.scrub_findings = 0

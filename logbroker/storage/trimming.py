@@ -70,6 +70,11 @@ class Trimming:
             for path in segment.file_paths():
                 directory.maps.forget(path)
                 paths.append(path)
+        self.condemn(log, paths, rename=True)
+
+    def condemn(self, log: Log, paths: list[str], *, rename: bool = False) -> None:
+        """Remove these files after `file.delete.delay.ms`; with `rename` they get the suffix `.deleted` first."""
+        directory = self._directory
         if not paths:
             return
         due = directory.clock.wall_ms() + log.config.file_delete_delay_ms
@@ -80,7 +85,10 @@ class Trimming:
             else:
                 self._condemned.append((due, [path + DELETED_SUFFIX for path in paths], log.path))
 
-        directory.executor.submit("writer", directory.guarded(self._rename_steps(paths)), renamed)
+        if rename:
+            directory.executor.submit("writer", directory.guarded(self._rename_steps(paths)), renamed)
+        else:
+            renamed(None, None)
 
     def tick(self, now_ms: int) -> None:
         """Remove the files that are due."""

@@ -6,7 +6,8 @@
     cut        in memory, at once; then on the writer lane later files are removed, highest first, the last one is cut and synced
     go on      a page-cache topic says PAGE_CACHE again first, so that recovery takes nothing from a file that was not yet cut
 
-Where the cut took all that is remembered of a producer, the state is built anew from the headers of the whole log, on the lane.
+Where the cut took all that is remembered of a producer, or there are transactions, the state is built anew from the headers of the
+whole log, on the lane.
 
 Crash story: before the entry is durable nothing happened; after it recovery finishes the cut (`replay.py` takes out what it
 made void). Loop only, but for `*_steps`.
@@ -23,8 +24,7 @@ from logbroker.base.errors import BrokerError, CorruptionError
 from logbroker.storage.append import JournalItem
 from logbroker.storage.executor import Steps
 from logbroker.storage.journal_format import PAGE_CACHE, TRUNCATE
-from logbroker.storage.producer_scan import scan_producers
-from logbroker.storage.producer_state import ProducerStates
+from logbroker.storage.producer_scan import Scanned, scan_producers
 from logbroker.storage.segment import Segment, WouldBlockError, WriteJob
 
 if TYPE_CHECKING:
@@ -129,16 +129,18 @@ class Truncations:
             jobs = [job for part in log.segments if (job := part.unwritten(with_indexes=False)) is not None]
             scan = [(part.base_offset, part.path, part.size) for part in log.segments]
 
-        def done(states: ProducerStates | None, error: BaseException | None) -> None:
+        def done(scanned: Scanned | None, error: BaseException | None) -> None:
             if error is not None:
                 directory.fail(error)
                 directory.checkpointer.release()
                 return
             for job in jobs:
                 directory.written(job)
-            if states is not None:
-                states.limits = log.producers.limits
-                log.producers = states
+            if scanned is not None:
+                scanned.states.limits = log.producers.limits
+                log.producers = scanned.states
+                for part in log.segments:
+                    part.adopt_aborted(scanned.aborted.get(part.base_offset, ()))
             directory.mark_dirty(log)
             directory.checkpointer.release()
             if log in self._active:
@@ -155,7 +157,7 @@ class Truncations:
         removed: list[Segment],
         jobs: list[WriteJob],
         scan: list[tuple[int, str, int]] | None,
-    ) -> Steps[ProducerStates | None]:
+    ) -> Steps[Scanned | None]:
         directory = self._directory
         vfs = directory.vfs
         for gone in reversed(removed):

@@ -34,6 +34,7 @@ from logbroker.storage.segment_files import (
     INDEX_SUFFIX,
     LOG_SUFFIX,
     SNAPSHOT_SUFFIX,
+    SWAP_SUFFIX,
     TIME_INDEX_SUFFIX,
     file_name,
 )
@@ -108,6 +109,8 @@ class PartitionVerifier:
         self._gaps_allowed = gaps_allowed
         self._on_bytes = on_bytes
         self._tail_note = _UNFLUSHED_TAIL
+        self._swapping: set[int] = set()
+        """Segments whose compacted files the next start puts in their places."""
 
     def check(self, point: Point | None, plan: Plan | None, *, names: list[str], blind: bool = False) -> None:
         """Check everything in the folder.
@@ -119,6 +122,15 @@ class PartitionVerifier:
             for name in names
             if name.endswith(LOG_SUFFIX) and len(name) == 20 + len(LOG_SUFFIX) and name[:20].isdecimal()
         }
+        if point is not None and (point.compacted or (plan is not None and plan.swaps)):
+            self._gaps_allowed = True
+        for swap in plan.swaps if plan is not None and not blind else ():
+            base = swap.segment_base
+            if file_name(base) + SWAP_SUFFIX in names:
+                self._swapping.add(base)
+                files[base] = self._vfs.file_size(self._log_path(base))
+                for gone in [other for other in files if base < other < swap.next_offset]:
+                    del files[gone]
         claim = _whole(files) if blind else claim_of(point, plan, files)
         if not blind and point is None and plan is None:
             size = sum(files.values())
@@ -271,6 +283,8 @@ class PartitionVerifier:
         check: Callable[[str, bytes, int], IndexCheck],
     ) -> IndexCheck | None:
         path = f"{self._path}/{file_name(claim.base_offset, suffix)}"
+        if claim.base_offset in self._swapping and self._vfs.exists(path + SWAP_SUFFIX):
+            path += SWAP_SUFFIX
         if not self._vfs.exists(path):
             return None
         size = self._vfs.file_size(path)
@@ -335,7 +349,8 @@ class PartitionVerifier:
             )
 
     def _log_path(self, base_offset: int) -> str:
-        return f"{self._path}/{file_name(base_offset)}"
+        path = f"{self._path}/{file_name(base_offset)}"
+        return path + SWAP_SUFFIX if base_offset in self._swapping else path
 
 
 class _EpochCheck:

@@ -85,6 +85,9 @@ class File(Protocol):
 class Vfs(Protocol):
     """Names: every path is absolute or relative to the process."""
 
+    writes_many: bool
+    """Whether `write_many` is worth asking."""
+
     def open(self, path: str, *, create: bool = False) -> File:
         """Open for reading and writing; with `create` make it, empty, if it isn't there.
 
@@ -285,6 +288,8 @@ class OsVfs:
 
     reads_uncached = True
     """Its files can be read past the page cache (`uncached.py`), whoever wraps it."""
+    writes_many = many_writes.AVAILABLE
+    """See `Vfs`."""
 
     def __init__(self) -> None:
         self._roots: dict[str, OsFile] = {}

@@ -20,6 +20,10 @@ TOGETHER_BYTES = 2 << 20
 
 def write_jobs_steps(jobs: Iterable[WriteJob], pool: FilePool) -> Steps[None]:
     """Put jobs into the files. Raises OSError as a single write does; then any of the others may have been made or not."""
+    if not pool.vfs.writes_many:
+        for job in jobs:
+            yield from job.segment.write_steps(job, pool)
+        return
     together: list[WriteJob] = []
     size_bytes = 0
     most = min(WRITES_MAX, pool.max_open // 4)  # whoever may have few files open holds few at a time

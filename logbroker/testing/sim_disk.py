@@ -336,6 +336,9 @@ class SimDisk:
 
     # storage.vfs.Vfs
 
+    writes_many = False
+    """A kill may come between any two writes here."""
+
     def open(self, path: str, *, create: bool = False) -> SimFile:
         """See `Vfs`."""
         self.check("open", path)
@@ -449,7 +452,7 @@ class SimDisk:
         self.trace.operations.append(Operation("sync_dir", path, inode, label=label))
 
     def write_many(self, writes: Sequence[tuple[File, Sequence[Buffer], int]]) -> bool:
-        """See `Vfs`: one call a file here, as a kill may come between what they do."""
+        """See `Vfs`."""
         return False
 
     def sync_filesystem(self, path: str) -> bool:

@@ -27,7 +27,7 @@ STRANGER: Final = UUID(int=0x1234_5678_9ABC_4DEF_8123_4567_89AB_CDEF)
 """A topic id that no topic has."""
 
 _MEMBER_FIELDS = frozenset({"member_id", "leader"})
-_SORT_KEYS = ("group_id", "topic", "name", "topic_id", "partition_index", "index", "member_id")
+_SORT_KEYS = ("group_id", "topic", "topic_name", "name", "topic_id", "partition_index", "index", "member_id")
 """By what lists without an order are sorted, the first that there is."""
 _MASKED = frozenset({"throttle_time_ms", "host", "port", "node_id"})
 

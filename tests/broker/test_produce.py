@@ -184,7 +184,7 @@ BAD = {
     "control": (attributes(GOOD, CONTROL_MASK), ErrorCode.INVALID_RECORD, "control"),
     "codec 5": (attributes(GOOD, 5), ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "codec 5"),
     "append time": (attributes(GOOD, TIMESTAMP_TYPE_MASK), ErrorCode.INVALID_TIMESTAMP, "LogAppendTime"),
-    "transaction": (attributes(IDEMPOTENT, TRANSACTIONAL_MASK), ErrorCode.INVALID_TXN_STATE, "transactions"),
+    "transaction": (attributes(IDEMPOTENT, TRANSACTIONAL_MASK), ErrorCode.INVALID_TXN_STATE, "no transaction"),
     "no sequence": (changed(IDEMPOTENT, 53, ">i", -1), ErrorCode.INVALID_RECORD, "base sequence"),
     "no epoch": (changed(IDEMPOTENT, 51, ">h", -1), ErrorCode.INVALID_RECORD, "epoch"),
 }
@@ -589,15 +589,6 @@ async def test_min_insync_replicas_matters_to_acks_all_only(stage: Stage):
     assert "min.insync.replicas" in answer.error_message
     assert partition.log_end_offset == 0
     assert (await stage.produce("t", batch_of([b"v"]), acks=1)).error_code == 0
-
-
-@on_broker()
-async def test_a_transactional_id_is_refused(stage: Stage):
-    await stage.topic("t")
-    request = produce_request("t", batch_of([b"v"]))
-    request.transactional_id = "tx"
-    answer = (await stage.ask(request, 9)).responses[0].partition_responses[0]
-    assert answer.error_code == ErrorCode.INVALID_TXN_STATE
 
 
 @on_broker()

@@ -34,6 +34,8 @@ OTHER_BOUNDS = {
     "offsets.topic.segment.bytes": "as every other segment",
     "num.partitions": "bounded above too",
     "offsets.topic.num.partitions": "bounded above too",
+    "transaction.state.log.num.partitions": "bounded above too",
+    "transaction.state.log.segment.bytes": "as every other segment",
     "compression.gzip.level": "the same, written in another way",
 }
 

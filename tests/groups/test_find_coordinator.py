@@ -46,8 +46,6 @@ def test_a_topic_that_cannot_be_created_is_asked_for_again(on_stage):
 @pytest.mark.parametrize(
     ("key_type", "version", "code"),
     [
-        (1, 6, "INVALID_REQUEST"),
-        (1, 2, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
         (2, 6, "INVALID_REQUEST"),
         (9, 6, "INVALID_REQUEST"),
         (9, 1, "INVALID_REQUEST"),

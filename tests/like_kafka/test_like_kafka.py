@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from logbroker.testing import (
+    admin_conversation,
     config_conversation,
     group_conversation,
     log_conversation,
@@ -26,6 +27,7 @@ CONVERSATIONS = {
     "topics": (topic_conversation.converse, 200),
     "configs": (config_conversation.converse, 100),
     "log": (log_conversation.converse, 400),
+    "admin": (admin_conversation.converse, 170),
 }
 """What is said, and how many answers there are at least."""
 

@@ -24,6 +24,7 @@ from logbroker.metadata.image import make_image
 
 SET, DELETE, APPEND, SUBTRACT = Operation
 TOPIC, BROKER, GROUP = ResourceType.TOPIC, ResourceType.BROKER, ResourceType.GROUP
+CLIENT_METRICS = ResourceType.CLIENT_METRICS
 
 
 @pytest.fixture
@@ -347,6 +348,7 @@ def test_each_resource_stands_alone(image):
             changes(BROKER, "1", (SET, "log.retention.ms", "7")),
             changes(3, "1", (SET, "a", "b")),
             changes(ResourceType.BROKER_LOGGER, "1", (SET, "root", "INFO")),
+            changes(ResourceType.BROKER_LOGGER, "2", (SET, "root", "INFO"), replace=True),
         ],
     )
     assert [outcome.error and outcome.error.code for outcome in outcomes] == [
@@ -354,9 +356,11 @@ def test_each_resource_stands_alone(image):
         None,
         None,
         ErrorCode.INVALID_REQUEST,
+        None,
         ErrorCode.INVALID_REQUEST,
     ]
     assert outcomes[3].error.message == "Unknown resource type 3"
+    assert outcomes[5].error.message == "Unknown resource type 8"
     assert [type(event) for event in events] == [TopicConfigChanged, BrokerConfigChanged]
 
 
@@ -423,3 +427,32 @@ def test_groups_with_configs_are_bounded(image, monkeypatch):
     code, message = refused(image, GROUP, "h", (SET, "consumer.session.timeout.ms", "50000"))
     assert code == ErrorCode.POLICY_VIOLATION
     assert "1 groups have configs" in message
+
+
+# ---- client metrics
+
+
+def test_client_metrics_are_set_and_taken_away(image):
+    after = altered(image, CLIENT_METRICS, "m", (SET, "metrics", "a,b"), (SET, "interval.ms", " 500 "))
+    assert after.client_metrics == {"m": {"metrics": "a,b", "interval.ms": " 500 "}}
+    after = altered(after, CLIENT_METRICS, "m", (DELETE, "metrics", None), (DELETE, "interval.ms", None))
+    assert after.client_metrics == {}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["client_id", "client_id=", "=x", "who=x", "client_id=a=b", "client_id=("]
+)
+def test_patterns_that_match_no_client(image, pattern):
+    assert refused(image, CLIENT_METRICS, "m", (SET, "match", pattern)) == (
+        ErrorCode.INVALID_CONFIG,
+        f"Illegal client matching pattern: {pattern}",
+    )
+
+
+def test_client_metrics_are_bounded(image, monkeypatch):
+    monkeypatch.setattr(config_changes, "CLIENT_METRICS_MAX", 1)
+    image = altered(image, CLIENT_METRICS, "m", (SET, "metrics", "a"))
+    image = altered(image, CLIENT_METRICS, "m", (SET, "metrics", "b"))
+    code, message = refused(image, CLIENT_METRICS, "n", (SET, "metrics", "a"))
+    assert code == ErrorCode.POLICY_VIOLATION
+    assert "1 subscriptions" in message

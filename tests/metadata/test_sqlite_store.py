@@ -33,6 +33,7 @@ from logbroker.metadata.controller import (
 )
 from logbroker.metadata.events import (
     BrokerConfigChanged,
+    ClientMetricsChanged,
     DeletionsConfirmed,
     DirectoryRegistered,
     GroupConfigChanged,
@@ -78,6 +79,7 @@ def filled(directory):
         events.append(BrokerConfigChanged("", {"log.retention.ms": "5000"}))
         events.append(ProducerIdsReserved(3000))
         events.append(GroupConfigChanged("g", {"consumer.session.timeout.ms": "50000"}))
+        events.append(ClientMetricsChanged("m", {"metrics": "a,b"}))
         image = apply(image, events)
         _, created = create_topics(
             image,

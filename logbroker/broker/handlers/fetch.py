@@ -5,7 +5,7 @@
 - Fewer than `min_bytes`: the request is parked until there are enough, an error, a deletion or `max_wait_ms` (long poll).
 - Bytes that the page cache doesn't hold are read on a lane, and the loop goes on meanwhile.
 - Incremental sessions: `fetch_sessions.py` (KIP-227). Topics by id from version 13 (KIP-516).
-- read_committed: there are no transactions yet, so the last stable offset is the high watermark and nothing is aborted.
+- read_committed (KIP-98): served up to the last stable offset, with the aborted transactions that may have batches in it.
 - This broker has no followers yet: a fetch that comes as one is refused with NOT_LEADER_OR_FOLLOWER.
 - Below version 6 clients don't know KAFKA_STORAGE_ERROR, and get NOT_LEADER_OR_FOLLOWER. Whoever asks for a topic whose batches are
   packed with zstd gets them, in every version: Kafka 4 doesn't look at that any more either (KIP-110, KIP-896).
@@ -26,7 +26,9 @@ from logbroker.replication.disk_reads import Fetched, fetch_missing
 from logbroker.replication.partition import Partition
 from logbroker.storage.log import Log
 from logbroker.storage.segment import WouldBlockError
+from logbroker.storage.transactions import last_stable_offset
 from logbroker.wire.messages.fetch import (
+    AbortedTransaction,
     FetchableTopicResponse,
     FetchRequest,
     FetchResponse,
@@ -47,9 +49,11 @@ DISK_ROUNDS_WHOLE: Final = 8
 class _Mark:
     """How far a partition's visible end was when it was read, how many bytes came of it, and how many would now."""
 
-    __slots__ = ("available_bytes", "max_bytes", "position", "segment_base", "size_bytes")
+    __slots__ = ("available_bytes", "end", "max_bytes", "position", "segment_base", "size_bytes", "stable")
 
-    def __init__(self, log: Log, size_bytes: int, max_bytes: int) -> None:
+    def __init__(self, log: Log, stable: int, size_bytes: int, max_bytes: int) -> None:
+        self.end = log.durable_end
+        self.stable = stable
         self.segment_base = log.durable_segment
         self.position = log.durable_position
         self.size_bytes = self.available_bytes = size_bytes
@@ -80,13 +84,13 @@ class _Fetch:
         "_available_bytes",
         "_broker",
         "_by_id",
+        "_committed",
         "_context",
         "_cut",
         "_disk_rounds",
         "_failed",
         "_fetched",
         "_follower",
-        "_isolation",
         "_marks",
         "_max_bytes",
         "_max_wait_ms",
@@ -109,7 +113,7 @@ class _Fetch:
         self._by_id = self._version >= TOPIC_ID_FROM
         replica = request.replica_state
         self._follower = (request.replica_id if replica is None else replica.replica_id) >= 0
-        self._isolation = request.isolation_level
+        self._committed = request.isolation_level == READ_COMMITTED
         self._max_wait_ms = request.max_wait_ms
         self._max_bytes = min(request.max_bytes, broker.settings.fetch_max_bytes)
         self._min_bytes = min(request.min_bytes, self._max_bytes)
@@ -162,33 +166,44 @@ class _Fetch:
         partition.check_epoch(wanted.leader_epoch)
         log = partition.log
         high_watermark = partition.high_watermark
+        stable = partition.last_stable_offset
+        end = stable if self._committed else high_watermark
         parts: list[Buffer] = []
+        aborted: list[AbortedTransaction] | None = [] if self._committed else None
         size = 0
-        if wanted.offset != high_watermark or log.refusal is not None:
+        if wanted.offset != end or log.refusal is not None:
             left = max(self._max_bytes - self._size_bytes, 0)
             try:
+                reader = log.host.reader(self._fetched)
                 parts = partition.read(
                     wanted.offset,
                     max(min(wanted.max_bytes, left), 0)
                     >> max(self._disk_rounds.get(log, 0) - DISK_ROUNDS_WHOLE, 0),
-                    log.host.reader(self._fetched),
+                    reader,
+                    below=end,
                     min_one=not self._size_bytes,
                 )
+                if parts and aborted is not None:
+                    aborted = [
+                        AbortedTransaction(entry.producer_id, entry.first_offset)
+                        for entry in partition.aborted_in_read(wanted.offset, sum(map(len, parts)), reader)
+                    ]
             except WouldBlockError as error:
                 self.missing.append((log, error))
+                parts = []
             size = sum(map(len, parts))
             self._size_bytes += size
-            if wanted.offset < log.durable_segment or (
-                not size and left < wanted.max_bytes and wanted.offset < high_watermark
+            if wanted.offset < min(log.durable_segment, end) or (
+                not size and left < wanted.max_bytes and wanted.offset < end
             ):
                 self._cut = True
-        self._marks[log] = _Mark(log, size, wanted.max_bytes)
+        self._marks[log] = _Mark(log, stable, size, wanted.max_bytes)
         return PartitionData(
             partition_index=partition.index,
             high_watermark=high_watermark,
-            last_stable_offset=high_watermark,
+            last_stable_offset=stable,
             log_start_offset=log.start_offset,
-            aborted_transactions=[] if self._isolation == READ_COMMITTED else None,
+            aborted_transactions=aborted,
             records=parts or b"",
         )
 
@@ -244,7 +259,15 @@ class _Fetch:
         Reading for every small append what waits already would cost its square, and so would a look at every partition.
         """
         mark = self._marks.get(log)
-        if mark is None or log.refusal is not None or log.durable_segment != mark.segment_base:
+        if mark is None or log.refusal is not None:
+            return True
+        if self._committed:
+            stable = last_stable_offset(log)
+            if stable == mark.stable:
+                return False  # an open transaction hides whatever came
+            if stable != log.durable_end or mark.stable != mark.end:
+                return True
+        if log.durable_segment != mark.segment_base:
             return True
         size = mark.size_bytes
         available = max(size, min(size + log.durable_position - mark.position, mark.max_bytes))

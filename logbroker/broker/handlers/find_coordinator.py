@@ -1,13 +1,11 @@
-"""FindCoordinator (API key 10), versions 0 to 6: which broker coordinates a group.
+"""FindCoordinator (API key 10), versions 0 to 6: which broker coordinates a group or a transactional id.
 
-- Key type 0 is a group. The first such question creates `__consumer_offsets`; the answer waits for that, where Kafka
-  answers COORDINATOR_NOT_AVAILABLE and lets the client come again.
+- Key type 0 is a group, 1 a transactional id (KIP-98). The first such question creates `__consumer_offsets` or `__transaction_state`;
+  the answer waits for that, where Kafka answers COORDINATOR_NOT_AVAILABLE and lets the client come again.
 - From version 4 several keys are asked for at once, each with its own answer and error (KIP-699).
-- A group whose shard can't be served now (its log directory is offline) is COORDINATOR_NOT_AVAILABLE; clients ask again.
-- Key type 1 is a transactional id (KIP-98), and 2, from version 6, a share partition (KIP-932). There is no such coordinator
-  here yet. COORDINATOR_NOT_AVAILABLE would keep clients asking until they give up without a reason, so they get an
-  error that ends it, with a message that says why: INVALID_REQUEST, which Java reports at once with the message. Clients of versions
-  below 4 (librdkafka) ask again even then; TRANSACTIONAL_ID_AUTHORIZATION_FAILED is what they take as final.
+- A key whose shard can't be served now (its log directory is offline) is COORDINATOR_NOT_AVAILABLE; clients ask again.
+- Key type 2, from version 6, is a share partition (KIP-932). There is no such coordinator here yet. COORDINATOR_NOT_AVAILABLE would keep
+  clients asking until they give up without a reason, so they get INVALID_REQUEST, with a message that says why.
 - Any other key type is INVALID_REQUEST too, as in Kafka.
 """
 
@@ -20,6 +18,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.broker.context import RequestContext
 from logbroker.groups.service import GroupService
+from logbroker.transactions.service import TransactionService
 from logbroker.wire.messages.find_coordinator import (
     Coordinator,
     FindCoordinatorRequest,
@@ -36,10 +35,7 @@ SEVERAL_KEYS_FROM: Final = 4
 NOBODY: Final = -1
 """Node id and port of a coordinator that wasn't found."""
 
-_REFUSED: Final = {
-    TRANSACTION: "This broker has no transaction coordinator yet: produce without transactional.id.",
-    SHARE: "This broker has no share coordinator yet.",
-}
+_REFUSED: Final = {SHARE: "This broker has no share coordinator yet."}
 
 
 class _Broker(Protocol):
@@ -47,6 +43,9 @@ class _Broker(Protocol):
 
     @property
     def groups(self) -> GroupService: ...
+
+    @property
+    def transactions(self) -> TransactionService: ...
 
     @property
     def node_id(self) -> int: ...
@@ -60,16 +59,26 @@ def handle(
     broker: _Broker, context: RequestContext, request: FindCoordinatorRequest
 ) -> FindCoordinatorResponse | Awaitable[FindCoordinatorResponse]:
     """Answer for every key; as a coroutine if the topic has to be created first."""
-    if request.key_type == GROUP and not broker.groups.runtime.partition_count:
-        return _create_first(broker, context, request)
+    coordinator = _coordinator(broker, request.key_type)
+    if coordinator is not None and not coordinator.runtime.partition_count:
+        return _create_first(broker, coordinator, context, request)
     return _answer(broker, context, request)
 
 
+def _coordinator(broker: _Broker, key_type: int) -> GroupService | TransactionService | None:
+    if key_type == GROUP:
+        return broker.groups
+    return broker.transactions if key_type == TRANSACTION else None
+
+
 async def _create_first(
-    broker: _Broker, context: RequestContext, request: FindCoordinatorRequest
+    broker: _Broker,
+    coordinator: GroupService | TransactionService,
+    context: RequestContext,
+    request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse:
     try:
-        await broker.groups.ensure_topic()
+        await coordinator.ensure_topic()
     except BrokerError as error:
         keys = _keys(context, request)
         return _response(context, [_failed(key, error.code, error.message) for key in keys])
@@ -85,13 +94,11 @@ def _answer(
 
 
 def _find(broker: _Broker, context: RequestContext, key_type: int, key: str) -> Coordinator:
-    if key_type != GROUP:
+    coordinator = _coordinator(broker, key_type)
+    if coordinator is None:
         message = _REFUSED.get(key_type, f"Key type {key_type} is not known.")
-        final = ErrorCode.INVALID_REQUEST
-        if key_type == TRANSACTION and context.api_version < SEVERAL_KEYS_FROM:
-            final = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        return _failed(key, final, message)
-    error = broker.groups.check_coordinator(key)
+        return _failed(key, ErrorCode.INVALID_REQUEST, message)
+    error = coordinator.check_coordinator(key)
     if error is not ErrorCode.NONE:
         return _failed(key, error, "")
     host, port = broker.advertised(context.listener_name)

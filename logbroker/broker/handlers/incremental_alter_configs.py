@@ -1,6 +1,7 @@
 """IncrementalAlterConfigs (API key 44), versions 0 and 1: set, delete, append to and subtract from configs (KIP-339).
 
-- Topics, this broker (its id), all brokers (the empty name) and consumer groups (KIP-1021). A broker logger is refused: there is one log level.
+- Topics, this broker (its id), all brokers (the empty name), consumer groups (KIP-1021), subscriptions to client metrics
+  (KIP-714), and this broker's loggers (KIP-412), which are changed as soon as the others are durable.
 - Every resource is decided on its own, as a whole: one bad value, and nothing of that resource changes.
 - `validate_only` goes the same way and changes nothing.
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.broker.admin import AdminBroker
+from logbroker.broker.config_resources import change_loggers
 from logbroker.broker.context import RequestContext
+from logbroker.config.values import ResourceType
 from logbroker.metadata.config_changes import ConfigChange, ResourceChanges
 from logbroker.wire.messages.incremental_alter_configs import (
     AlterConfigsResourceResponse,
@@ -36,6 +39,11 @@ async def handle(
         for resource in request.resources
     ]
     outcomes = await broker.metadata.alter_configs(resources, validate_only=request.validate_only)
+    for resource, outcome in zip(resources, outcomes, strict=True):
+        if resource.resource_type == ResourceType.BROKER_LOGGER and not (
+            outcome.error or request.validate_only
+        ):
+            change_loggers(resource.changes)
     return IncrementalAlterConfigsResponse(
         responses=[
             AlterConfigsResourceResponse(

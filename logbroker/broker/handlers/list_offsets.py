@@ -1,12 +1,14 @@
 """ListOffsets (API key 2), versions 1-11: first, last and by-time offsets of partitions.
 
-    -1 latest (the high watermark; consumers can't see more)      -2 earliest      -3 the record with the largest timestamp (KIP-734)
+    -1 latest: the high watermark, or the last stable offset for read_committed (KIP-98); consumers can't see more
+    -2 earliest      -3 the record with the largest timestamp (KIP-734)
     -4 earliest local, as -2 here: there is no tiered storage (KIP-405)      -5 latest tiered: none (KIP-1005)
     -6 earliest pending upload: none (KIP-1023)
 
 A negative timestamp that the request's version doesn't know yet gets UNSUPPORTED_VERSION, and a partition that is named twice
 INVALID_REQUEST, as in Kafka. Any other value is a time in ms: the first record at or after it, or -1. Looking it up reads the
-time index, a few batch headers and decodes one batch; where that isn't in the page cache, a lane reads it.
+time index, a few batch headers and decodes one batch; where that isn't in the page cache, a lane reads it. A record that its reader
+can't see yet is not found.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from logbroker.base.types import Buffer
 from logbroker.broker.context import RequestContext
 from logbroker.records.batch import BatchHeader
 from logbroker.records.iterator import iter_records
-from logbroker.replication.disk_reads import FetchedRanges, fetch_ranges
+from logbroker.replication.disk_reads import Fetched, fetch_ranges
 from logbroker.replication.partition import Partition
 from logbroker.storage.segment import WouldBlockError
 from logbroker.wire.messages.list_offsets import (
@@ -35,6 +37,7 @@ from logbroker.wire.messages.list_offsets import (
 if TYPE_CHECKING:
     from logbroker.broker.broker import Broker
 
+READ_COMMITTED: Final = 1
 LATEST: Final = -1
 EARLIEST: Final = -2
 MAX_TIMESTAMP: Final = -3
@@ -75,14 +78,20 @@ async def handle(broker: Broker, context: RequestContext, request: ListOffsetsRe
                 if times > 1:
                     raise BrokerError(ErrorCode.INVALID_REQUEST)
                 partition = broker.replicas.partition(*key)
-                await _look_up(partition, context.api_version, wanted, result)
+                committed = request.isolation_level == READ_COMMITTED
+                await _look_up(partition, context.api_version, wanted, result, committed=committed)
             except BrokerError as error:
                 result.error_code = error.code
     return response
 
 
 async def _look_up(
-    partition: Partition, version: int, wanted: ListOffsetsPartition, result: ListOffsetsPartitionResponse
+    partition: Partition,
+    version: int,
+    wanted: ListOffsetsPartition,
+    result: ListOffsetsPartitionResponse,
+    *,
+    committed: bool,
 ) -> None:
     timestamp = wanted.timestamp
     if timestamp < 0 and version < _KNOWN_FROM.get(timestamp, _NEVER):
@@ -92,7 +101,7 @@ async def _look_up(
     if log.refusal is not None:
         raise log.refusal
     if timestamp == LATEST:
-        result.offset = partition.high_watermark
+        result.offset = partition.last_stable_offset if committed else partition.high_watermark
         result.leader_epoch = partition.leader_epoch
     elif timestamp in {EARLIEST, EARLIEST_LOCAL}:
         result.offset = partition.log_start_offset
@@ -102,15 +111,19 @@ async def _look_up(
                 partition.leader_epoch
             )  # nothing is written yet; what comes will have this one
     elif timestamp not in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
-        await _look_up_time(partition, timestamp, result)
+        await _look_up_time(partition, timestamp, result, committed=committed)
 
 
-async def _look_up_time(partition: Partition, timestamp: int, result: ListOffsetsPartitionResponse) -> None:
+async def _look_up_time(
+    partition: Partition, timestamp: int, result: ListOffsetsPartitionResponse, *, committed: bool
+) -> None:
     from_offset = partition.log_start_offset
-    fetched: FetchedRanges = {}
+    fetched = Fetched()
     while (found := await _find_batch(partition, timestamp, from_offset, fetched)) is not None:
         header, parts = found
         offset, record_timestamp = _find_record(header, parts, timestamp, partition.log_start_offset)
+        if committed and offset >= partition.last_stable_offset:
+            return
         if offset >= 0:
             result.offset = offset
             result.timestamp = record_timestamp
@@ -124,7 +137,7 @@ async def _look_up_time(partition: Partition, timestamp: int, result: ListOffset
 
 
 async def _find_batch(
-    partition: Partition, timestamp: int, from_offset: int, fetched: FetchedRanges
+    partition: Partition, timestamp: int, from_offset: int, fetched: Fetched
 ) -> tuple[BatchHeader, list[Buffer]] | None:
     log = partition.log
     while True:
@@ -134,7 +147,7 @@ async def _find_batch(
                 return log.max_timestamp_batch(reader)
             return log.find_timestamp(timestamp, reader, from_offset)
         except WouldBlockError as missing:
-            fetched.update(await fetch_ranges(log, [missing.key]))
+            fetched.add(await fetch_ranges(log, [missing.key]))
         except (CorruptionError, OSError) as error:
             raise partition.unreadable(error) from error
 

@@ -6,16 +6,31 @@ What is not durable after `timeout_ms` is answered with REQUEST_TIMED_OUT; it st
 
 Advertised from version 0, as older librdkafka silently drops compression otherwise (KAFKA-18659); using 0-2 closes the connection.
 
-KIPs: 98 (idempotence), 467 (record errors), 516 (topic ids), 951 (leader hints: alone there is never another leader).
+The first batch of a transaction in a partition waits for the transaction coordinator, and the connection's later produces wait
+behind it: `produce_admission.py`.
+
+KIPs: 98 (idempotence, transactions), 467 (record errors), 516 (topic ids), 890 (transaction verification), 951 (leader hints: alone there is
+never another leader).
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
+from logbroker.base.types import Buffer
 from logbroker.broker.context import RequestContext
+from logbroker.broker.produce_admission import (
+    ADDS_PARTITIONS_FROM,
+    Key,
+    Question,
+    check_admitted,
+    is_transactional,
+    question_of,
+)
 from logbroker.records.batch import TIMESTAMP_TYPE_MASK, TRANSACTIONAL_MASK, parse_header
 from logbroker.records.iterator import InvalidRecordError
 from logbroker.replication.partition import Partition
@@ -136,7 +151,11 @@ def _fail(partition: PartitionProduceResponse, code: int, message: str | None) -
 
 
 def handle_frame(broker: Broker, context: RequestContext, frame: memoryview, position: int) -> None:
-    """Append everything in the request now; answer when it is durable."""
+    """Append everything in the request now, or behind what its connection waits for; answer when it is durable."""
+    holds = broker.produce_holds
+    if holds and context.connection in holds:
+        holds[context.connection].append((context, frame, position))
+        return
     route = context.route
     version = route.version
     single = single_produce_request(version, frame, position)
@@ -185,6 +204,79 @@ def _refuse(partition: PartitionProduceResponse, error: BrokerError) -> None:
 
 
 def _append_several(broker: Broker, context: RequestContext, request: ProduceRequest) -> None:
+    batches = _transactional_batches(broker, context, request)
+    if not batches:
+        _append(broker, context, request, None, {})
+        return
+    try:
+        question = question_of(batches)
+    except BrokerError as error:
+        _append(broker, context, request, None, {}, refusal=error)
+        return
+    transactional_id = request.transactional_id
+    if question is None or transactional_id is None:
+        _append(broker, context, request, None, {})
+        return
+    verdicts = broker.transactions.admit(
+        transactional_id,
+        question.producer_id,
+        question.producer_epoch,
+        list(question.partitions),
+        add=context.api_version >= ADDS_PARTITIONS_FROM,
+    )
+    broker.produce_holds[context.connection] = deque()
+    verdicts.on_done(lambda verdicts: _admitted(broker, context, request, question, verdicts))
+
+
+def _transactional_batches(
+    broker: Broker, context: RequestContext, request: ProduceRequest
+) -> list[tuple[Partition, Buffer]]:
+    """The batches of the request that say so of themselves, and have a partition to go to."""
+    found: list[tuple[Partition, Buffer]] = []
+    for topic in request.topic_data:
+        for data in topic.partition_data:
+            records = data.records
+            if records is not None and is_transactional(records):
+                try:
+                    found.append((_partition(broker, context.api_version, topic, data), records))
+                except BrokerError:
+                    continue  # the append says so
+    return found
+
+
+def _admitted(
+    broker: Broker,
+    context: RequestContext,
+    request: ProduceRequest,
+    question: Question,
+    verdicts: Mapping[Key, ErrorCode],
+) -> None:
+    """The coordinator has answered: append, then go on with what the connection has sent meanwhile."""
+    held = broker.produce_holds.pop(context.connection)
+    try:
+        _append(broker, context, request, question, verdicts)
+    except Exception as error:
+        context.route.on_error(context, error)
+    while held:
+        following, frame, position = held.popleft()
+        try:
+            handle_frame(broker, following, frame, position)
+        except Exception as error:
+            following.route.on_error(following, error)
+        if following.connection in broker.produce_holds:  # it waits in its turn, and the rest behind it
+            broker.produce_holds[following.connection].extend(held)
+            return
+
+
+def _append(
+    broker: Broker,
+    context: RequestContext,
+    request: ProduceRequest,
+    question: Question | None,
+    verdicts: Mapping[Key, ErrorCode],
+    *,
+    refusal: BrokerError | None = None,
+) -> None:
     response = ProduceResponse()
     waiter = _Several(context, response, 1)
     acks = request.acks
@@ -197,7 +289,18 @@ def _append_several(broker: Broker, context: RequestContext, request: ProduceReq
             answers.partition_responses.append(answer)
             try:
                 partition = _partition(broker, context.api_version, topic, data)
-                _check(request, partition, data)
+                _check(request, partition)
+                if data.records is not None and is_transactional(data.records):
+                    if refusal is not None:
+                        raise refusal
+                    check_admitted(
+                        partition,
+                        data.records,
+                        context.api_version,
+                        question,
+                        verdicts,
+                        verified=broker.settings.transaction_partition_verification_enable,
+                    )
                 partition.append_as_leader(
                     data.records or b"",
                     on_done=_several_done,
@@ -235,7 +338,7 @@ def _partition(
     return broker.replicas.partition(topic.name, data.index)
 
 
-def _check(request: ProduceRequest, partition: Partition, data: PartitionProduceData) -> None:
+def _check(request: ProduceRequest, partition: Partition) -> None:
     """What a request may not ask. Raises BrokerError."""
     if request.acks not in {-1, 0, 1}:
         raise BrokerError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks={request.acks}; -1, 0 and 1 are known")
@@ -244,13 +347,5 @@ def _check(request: ProduceRequest, partition: Partition, data: PartitionProduce
             ErrorCode.INVALID_TOPIC_EXCEPTION,
             f"{partition.topic} is an internal topic; clients may not write to it",
         )
-    records = data.records
-    transactional = (
-        records is not None
-        and len(records) > _ATTRIBUTES_LOW_BYTE
-        and bool(records[_ATTRIBUTES_LOW_BYTE] & TRANSACTIONAL_MASK)
-    )
-    if transactional or request.transactional_id is not None:
-        raise BrokerError(ErrorCode.INVALID_TXN_STATE, "this broker has no transactions yet")
     if request.acks < 0:
         partition.require_isr()

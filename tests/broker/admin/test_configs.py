@@ -144,12 +144,6 @@ def test_a_brokers_configs_and_where_they_come_from(run):
             "Unexpected broker id, expected 1 or empty string, but received 2",
         ),
         (BROKER, "x", ErrorCode.INVALID_REQUEST, "Broker id must be an integer, but it is: x"),
-        (
-            ResourceType.BROKER_LOGGER,
-            "1",
-            ErrorCode.INVALID_REQUEST,
-            "This broker has no loggers to set one by one; its one level is the broker config log.level.",
-        ),
     ],
 )
 def test_what_has_no_configs(run, kind, name, code, message):
@@ -160,7 +154,7 @@ def test_what_has_no_configs(run, kind, name, code, message):
     run(test)
 
 
-@pytest.mark.parametrize("kind", [0, 1, 3, ResourceType.CLIENT_METRICS, 99])
+@pytest.mark.parametrize("kind", [0, 1, 3, 99])
 def test_resources_that_arent_there(run, kind):
     async def test(admin):
         assert (await describe(admin, kind, "1")).error_code == ErrorCode.INVALID_REQUEST
@@ -277,7 +271,7 @@ def test_each_resource_stands_alone(run):
                     (TOPIC, "nope", "retention.ms"),
                     (TOPIC, "t", "retention.ms"),
                     (BROKER, "1", "num.partitions"),
-                    (ResourceType.BROKER_LOGGER, "1", "root"),
+                    (ResourceType.BROKER_LOGGER, "1", "no.such.logger"),
                     (3, "1", "x"),
                 ]
             ]
@@ -287,7 +281,7 @@ def test_each_resource_stands_alone(run):
             ("nope", "UNKNOWN_TOPIC_OR_PARTITION"),
             ("t", "NONE"),
             ("1", "INVALID_REQUEST"),
-            ("1", "INVALID_REQUEST"),
+            ("1", "INVALID_CONFIG"),
             ("1", "INVALID_REQUEST"),
         ]
         assert responses[2].error_message == "Cannot update these configs dynamically: [num.partitions]"

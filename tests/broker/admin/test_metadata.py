@@ -190,7 +190,7 @@ def test_the_broker_may_forbid_creation(run):
 
 def test_what_cant_be_created(run):
     async def test(admin):
-        names = ["a b", "", "..", "x" * 250, "__cluster_metadata", "__transaction_state", "p.q", "p_q"]
+        names = ["a b", "", "..", "x" * 250, "__cluster_metadata", "__share_group_state", "p.q", "p_q"]
         response = await admin.ask(ask(*names, create=True))
         assert told(response) == {
             "a b": "INVALID_TOPIC_EXCEPTION",
@@ -198,7 +198,7 @@ def test_what_cant_be_created(run):
             "..": "INVALID_TOPIC_EXCEPTION",
             "x" * 250: "INVALID_TOPIC_EXCEPTION",
             "__cluster_metadata": "UNKNOWN_TOPIC_OR_PARTITION",
-            "__transaction_state": "UNKNOWN_TOPIC_OR_PARTITION",
+            "__share_group_state": "UNKNOWN_TOPIC_OR_PARTITION",
             "p.q": "NONE",
             "p_q": "INVALID_TOPIC_EXCEPTION",
         }

@@ -119,7 +119,13 @@ def test_the_table_is_the_list_that_was_promised():
         "CreatePartitions", "DeleteRecords", "DescribeConfigs", "IncrementalAlterConfigs", "AlterConfigs",
         "DescribeCluster", "DescribeLogDirs", "DescribeTopicPartitions", "OffsetForLeaderEpoch", "InitProducerId",
         "FindCoordinator", "JoinGroup", "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "OffsetFetch",
-        "DescribeGroups", "ListGroups",
+        "DescribeGroups", "ListGroups", "DeleteGroups", "OffsetDelete", "TxnOffsetCommit",
+        "AddPartitionsToTxn", "AddOffsetsToTxn", "EndTxn", "WriteTxnMarkers", "DescribeTransactions", "ListTransactions",
+        "DescribeProducers", "ConsumerGroupHeartbeat", "ConsumerGroupDescribe",
+        "ListConfigResources", "ElectLeaders", "AlterPartitionReassignments", "ListPartitionReassignments",
+        "AlterReplicaLogDirs", "UpdateFeatures", "UnregisterBroker", "DescribeClientQuotas",
+        "DescribeUserScramCredentials", "DescribeAcls", "CreateAcls", "DeleteAcls", "CreateDelegationToken",
+        "RenewDelegationToken", "ExpireDelegationToken", "DescribeDelegationToken", "GetTelemetrySubscriptions",
     }  # fmt: skip
     assert frozenset({ApiKey.PRODUCE}) == PIPELINED
 

@@ -21,6 +21,7 @@ class AioKafka:
         self.server = server
         self._admin: AIOKafkaAdminClient | None = None
         self.members: dict[str, AIOKafkaConsumer] = {}
+        self.transactors: dict[str, AIOKafkaProducer] = {}
 
     async def admin(self) -> AIOKafkaAdminClient:
         if self._admin is None:
@@ -79,6 +80,52 @@ class AioKafka:
                     read.append(_record(message))
                     if message.offset + 1 >= left[message.partition]:
                         del left[message.partition]
+        return read
+
+    # ---- Transactions: see confluent_driver.py
+
+    async def transactor(self, name: str, transactional_id: str, timeout_ms: int = 60_000) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.server,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timeout_ms,
+        )
+        await asyncio.wait_for(producer.start(), TIMEOUT_S)
+        self.transactors[name] = producer
+
+    async def transaction(
+        self, name: str, topic: str, records: list[list[Any]], end: str = "commit", offsets: Any = None
+    ) -> None:
+        producer = self.transactors[name]
+        await producer.begin_transaction()
+        futures = [
+            await producer.send(topic, value=text.encode(), partition=partition)
+            for partition, text in records
+        ]
+        await asyncio.wait_for(asyncio.gather(*futures), TIMEOUT_S)
+        if offsets is not None:
+            positions = {TopicPartition(topic, int(each)): at for each, at in offsets["positions"].items()}
+            await producer.send_offsets_to_transaction(positions, offsets["group"])
+        if end == "commit":
+            await asyncio.wait_for(producer.commit_transaction(), TIMEOUT_S)
+        elif end == "abort":
+            await asyncio.wait_for(producer.abort_transaction(), TIMEOUT_S)
+
+    async def read_committed(self, topic: str, partitions: list[int]) -> dict[int, list[str]]:
+        read: dict[int, list[str]] = {partition: [] for partition in partitions}
+        asked = [TopicPartition(topic, each) for each in partitions]
+        async with self._consumer(isolation_level="read_committed") as consumer:
+            consumer.assign(asked)
+            for each in asked:
+                consumer.seek(each, 0)
+            # It asks for the ends of committed records only where it also reads: below the last stable offset.
+            ends = await consumer.end_offsets(asked)
+            async with asyncio.timeout(TIMEOUT_S):
+                for each in asked:
+                    while await consumer.position(each) < ends[each]:
+                        for messages in (await consumer.getmany(timeout_ms=200)).values():
+                            for message in messages:
+                                read[message.partition].append(message.value.decode())
         return read
 
     async def read_at(self, topic: str, partition: int, offsets: list[int]) -> list[int]:

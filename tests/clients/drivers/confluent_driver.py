@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -26,6 +33,7 @@ class Confluent:
         self.server = server
         self.admin = AdminClient({"bootstrap.servers": server})
         self.members: dict[str, Consumer] = {}
+        self.transactors: dict[str, Producer] = {}
 
     def produce(
         self,
@@ -91,6 +99,66 @@ class Confluent:
                 read.append(_record(message))
                 if message.offset() + 1 >= left[message.partition()]:
                     del left[message.partition()]
+        consumer.close()
+        return read
+
+    # ---- Transactions
+
+    def transactor(self, name: str, transactional_id: str, timeout_ms: int = 60_000) -> None:
+        """A producer with a transactional id; whoever had it before is fenced."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.server,
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_ms,
+                "linger.ms": 0,
+            }
+        )
+        producer.init_transactions(TIMEOUT_S)
+        self.transactors[name] = producer
+
+    def transaction(
+        self, name: str, topic: str, records: list[list[Any]], end: str = "commit", offsets: Any = None
+    ) -> None:
+        """One transaction of [partition, text] records and of offsets; it is committed, aborted or left open."""
+        producer = self.transactors[name]
+        failed: list[Any] = []
+        producer.begin_transaction()
+        for partition, text in records:
+            producer.produce(
+                topic,
+                value=text,
+                partition=partition,
+                on_delivery=lambda error, _: error and failed.append(error),
+            )
+        if producer.flush(TIMEOUT_S) or failed:
+            raise RuntimeError(f"not delivered: {failed}")
+        if offsets is not None:
+            positions = [TopicPartition(topic, int(each), at) for each, at in offsets["positions"].items()]
+            consumer = self._consumer(**{"group.id": offsets["group"]})
+            producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), TIMEOUT_S)
+            consumer.close()
+        if end == "commit":
+            producer.commit_transaction(TIMEOUT_S)
+        elif end == "abort":
+            producer.abort_transaction(TIMEOUT_S)
+
+    def read_committed(self, topic: str, partitions: list[int]) -> dict[int, list[str]]:
+        """Everything below each partition's last stable offset."""
+        consumer = self._consumer(**{"isolation.level": "read_committed", "enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        read: dict[int, list[str]] = {partition: [] for partition in partitions}
+        left = set(partitions)
+        while left:
+            message = consumer.poll(TIMEOUT_S)
+            if message is None:
+                raise TimeoutError(f"nothing came of {left}")
+            if message.error() is None:
+                read[message.partition()].append(message.value().decode())
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
+            else:
+                raise RuntimeError(str(message.error()))
         consumer.close()
         return read
 

@@ -9,6 +9,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic, OffsetSpec
 from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.structs import OffsetAndMetadata
 from lines import headers_of, record, serve, unpack
 
 TIMEOUT_S = 30.0
@@ -21,6 +22,7 @@ class KafkaPython:
         self.server = server
         self._admin: KafkaAdminClient | None = None
         self.members: dict[str, KafkaConsumer] = {}
+        self.transactors: dict[str, KafkaProducer] = {}
 
     @property
     def admin(self) -> KafkaAdminClient:
@@ -85,6 +87,57 @@ class KafkaPython:
                         read.append(_record(message))
                         if message.offset + 1 >= left[message.partition]:
                             del left[message.partition]
+        consumer.close()
+        return read
+
+    # ---- Transactions: see confluent_driver.py
+
+    def transactor(self, name: str, transactional_id: str, timeout_ms: int = 60_000) -> None:
+        producer = KafkaProducer(
+            bootstrap_servers=self.server,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timeout_ms,
+        )
+        producer.init_transactions()
+        self.transactors[name] = producer
+
+    def transaction(
+        self, name: str, topic: str, records: list[list[Any]], end: str = "commit", offsets: Any = None
+    ) -> None:
+        producer = self.transactors[name]
+        producer.begin_transaction()
+        futures = [
+            producer.send(topic, value=text.encode(), partition=partition) for partition, text in records
+        ]
+        producer.flush(TIMEOUT_S)
+        for future in futures:
+            future.get(TIMEOUT_S)
+        if offsets is not None:
+            positions = {
+                TopicPartition(topic, int(each)): OffsetAndMetadata(at, "", -1)
+                for each, at in offsets["positions"].items()
+            }
+            producer.send_offsets_to_transaction(positions, offsets["group"])
+        if end == "commit":
+            producer.commit_transaction()
+        elif end == "abort":
+            producer.abort_transaction()
+
+    def read_committed(self, topic: str, partitions: list[int]) -> dict[int, list[str]]:
+        consumer = self._consumer(isolation_level="read_committed")
+        asked = [TopicPartition(topic, each) for each in partitions]
+        consumer.assign(asked)
+        for each in asked:
+            consumer.seek(each, 0)
+        ends = consumer.end_offsets(asked)
+        read: dict[int, list[str]] = {partition: [] for partition in partitions}
+        until = time.monotonic() + TIMEOUT_S
+        while any(consumer.position(each) < ends[each] for each in asked):
+            if time.monotonic() > until:
+                raise TimeoutError(f"not read to {ends}")
+            for messages in consumer.poll(timeout_ms=200).values():
+                for message in messages:
+                    read[message.partition].append(message.value.decode())
         consumer.close()
         return read
 

@@ -26,6 +26,7 @@ public class Driver {
     final String server;
     final Admin admin;
     final Map<String, KafkaConsumer<byte[], byte[]>> members = new HashMap<>();
+    final Map<String, KafkaProducer<byte[], byte[]>> transactors = new HashMap<>();
 
     Driver(String server) {
         this.server = server;
@@ -78,6 +79,9 @@ public class Driver {
             case "poll": return poll(members.get(a.get("member").asText()), a.get("timeout_ms").asLong());
             case "commit": members.get(a.get("member").asText()).commitSync(); return null;
             case "leave": members.remove(a.get("member").asText()).close(); return null;
+            case "transactor": return transactor(a.get("name").asText(), a.get("transactional_id").asText(), a.path("timeout_ms").asInt(60_000));
+            case "transaction": return transaction(topic, a);
+            case "read_committed": return readCommitted(topic, a.get("partitions"));
             default: throw new IllegalArgumentException("no operation " + a.get("op"));
         }
     }
@@ -141,6 +145,54 @@ public class Driver {
                     read.add(record(each));
                     if (each.offset() + 1 >= left.get(partition)) left.remove(partition);
                 }
+            }
+        }
+        return read;
+    }
+
+    // ---- Transactions -----------------------------------------------------------------------------------------------
+
+    Object transactor(String name, String transactionalId, int timeoutMs) {
+        Map<String, Object> config = Map.of("bootstrap.servers", server, "transactional.id", transactionalId,
+            "transaction.timeout.ms", timeoutMs, "max.block.ms", TIMEOUT_MS);
+        var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
+        producer.initTransactions();
+        transactors.put(name, producer);
+        return null;
+    }
+
+    Object transaction(String topic, JsonNode a) throws Exception {
+        var producer = transactors.get(a.get("name").asText());
+        producer.beginTransaction();
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        for (JsonNode each : a.get("records"))
+            sent.add(producer.send(new ProducerRecord<>(topic, each.get(0).asInt(), null, each.get(1).asText().getBytes(StandardCharsets.UTF_8))));
+        producer.flush();
+        for (var future : sent) future.get(TIMEOUT_MS, TimeUnit.MILLISECONDS);
+        if (a.hasNonNull("offsets")) {
+            Map<TopicPartition, OffsetAndMetadata> positions = new HashMap<>();
+            a.get("offsets").get("positions").fields().forEachRemaining(each ->
+                positions.put(new TopicPartition(topic, Integer.parseInt(each.getKey())), new OffsetAndMetadata(each.getValue().asLong())));
+            producer.sendOffsetsToTransaction(positions, new ConsumerGroupMetadata(a.get("offsets").get("group").asText()));
+        }
+        String end = a.path("end").asText("commit");
+        if (end.equals("commit")) producer.commitTransaction();
+        if (end.equals("abort")) producer.abortTransaction();
+        return null;
+    }
+
+    Map<Integer, List<String>> readCommitted(String topic, JsonNode numbers) {
+        Map<Integer, List<String>> read = new TreeMap<>();
+        try (var consumer = consumer(Map.of("isolation.level", "read_committed"))) {
+            var asked = partitions(topic, numbers);
+            consumer.assign(asked);
+            consumer.seekToBeginning(asked);
+            var ends = consumer.endOffsets(asked);
+            for (var each : asked) read.put(each.partition(), new ArrayList<>());
+            long until = System.currentTimeMillis() + TIMEOUT_MS;
+            while (asked.stream().anyMatch(each -> consumer.position(each) < ends.get(each))) {
+                if (System.currentTimeMillis() > until) throw new IllegalStateException("not read to " + ends);
+                for (var each : consumer.poll(Duration.ofMillis(200))) read.get(each.partition()).add(new String(each.value(), StandardCharsets.UTF_8));
             }
         }
         return read;
