@@ -17,6 +17,9 @@ SMALL_BYTES = 65_536
 TOGETHER_BYTES = 2 << 20
 """Bytes after which small writes wait for no more company."""
 
+OPEN_SHARE = 8
+"""One in so many of the files that may be open at a time may be held beyond that: the pool can't close what is held."""
+
 
 def write_jobs_steps(jobs: Iterable[WriteJob], pool: FilePool) -> Steps[None]:
     """Put jobs into the files. Raises OSError as a single write does; then any of the others may have been made or not."""
@@ -26,7 +29,7 @@ def write_jobs_steps(jobs: Iterable[WriteJob], pool: FilePool) -> Steps[None]:
         return
     together: list[WriteJob] = []
     size_bytes = 0
-    most = min(WRITES_MAX, pool.max_open // 4)  # whoever may have few files open holds few at a time
+    most = min(WRITES_MAX, pool.max_open // OPEN_SHARE)
     for job in jobs:
         job_bytes = job.end - job.position
         if not job.items or job_bytes > SMALL_BYTES:
