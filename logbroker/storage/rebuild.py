@@ -48,13 +48,14 @@ from logbroker.storage.segment import Segment
 from logbroker.storage.segment_files import (
     CLEANED_SUFFIX,
     DELETED_SUFFIX,
+    INDEX_SUFFIX,
     SNAPSHOT_SUFFIX,
     SUFFIXES,
     SWAP_SUFFIX,
+    TIME_INDEX_SUFFIX,
     TXN_INDEX_SUFFIX,
     bases_of,
     file_name,
-    list_bases,
 )
 from logbroker.storage.swap import finish_steps
 from logbroker.storage.transaction_index import ENTRY as ABORTED_ENTRY
@@ -104,6 +105,10 @@ class Rebuild:
         )
         self._epochs = LeaderEpochs(list(point.epochs) if point else [])
         self._segments: dict[int, Segment] = {}
+        self._names: frozenset[str] = frozenset()
+        """What the folder held when the work began."""
+        self._made: set[str] = set()
+        """Segment files that were written to since: those that were not there are now."""
         self._present: frozenset[int] = frozenset()
         self._aborted_counts = dict(point.aborted) if point else {}
         self._end = plan.covered
@@ -143,7 +148,8 @@ class Rebuild:
             again = any(later.segment_base <= swap.segment_base for later in plan.swaps[number:])
             yield from finish_steps(vfs, self.path, swap, cut=plan.cut is not None or again)
             self._count_aborted(swap)
-        self._present = frozenset(list_bases(vfs, self.path) if exists else ())
+        self._names = frozenset(vfs.listdir(self.path) if exists else ())
+        self._present = frozenset(bases_of(self._names))
         if plan.cut is not None:
             self._epochs.truncate_end(plan.cut)
             self._scan_producers = not self._producers.truncate_to(plan.cut)
@@ -197,7 +203,7 @@ class Rebuild:
             segment.sealed = segment.indexes_durable = base != last
             self._segments[base] = segment
             yield
-        for name in vfs.listdir(self.path) if self._present else ():
+        for name in sorted(self._names) if self._present else ():
             if name.endswith(TXN_INDEX_SUFFIX) and name[:20].isdecimal():
                 self._load_aborted(int(name[:20]))
                 yield
@@ -207,22 +213,27 @@ class Rebuild:
 
     def _load_indexes(self, segment: Segment, reach: int, *, sealed: bool) -> None:
         vfs = self._directory.vfs
-        for index, path, width in (
-            (segment.index, segment.index_path, 8),
-            (segment.time_index, segment.time_index_path, 12),
+        limit = reach - segment.base_offset
+        for index, suffix, width, field in (
+            (segment.index, INDEX_SUFFIX, 8, 0),
+            (segment.time_index, TIME_INDEX_SUFFIX, 12, 1),
         ):
-            size = vfs.file_size(path) if segment.size and vfs.exists(path) else 0
+            path = segment.stem + suffix
+            there = segment.size and file_name(segment.base_offset, suffix) in self._names
+            size = vfs.file_size(path) if there else 0
             index.file_entries = size // width
             index.trim = size % width != 0
-            if self._unclean and not sealed:  # its pages are synced when it is sealed: some may be missing
+            if sealed:
+                continue
+            # Entries above the end were never vouched for.
+            if self._unclean:  # its pages are synced when it is sealed: some may be missing
                 data = self._directory.pool.get(path).pread(size, 0) if size else b""
                 rising = rising_entries(data, width)
                 index.trim = index.trim or rising < index.file_entries
                 index.file_entries = rising
-        if not sealed:  # entries above the end were never vouched for
-            limit, maps = reach - segment.base_offset, self._directory.maps
-            segment.index.truncate(limit, maps, segment.index_path)
-            segment.time_index.truncate(limit, maps, segment.time_index_path, field=1)
+                index.truncate_file(limit, data, field=field)
+            else:
+                index.truncate(limit, self._directory.maps, path, field=field)
         if segment.index.trim or segment.time_index.trim:
             self.changed = True
 
@@ -329,8 +340,10 @@ class Rebuild:
     def _flush_run(self) -> Steps[None]:
         if not self._run:
             return
-        path = f"{self.path}/{file_name(self._run_base)}"
+        name = file_name(self._run_base)
+        path = f"{self.path}/{name}"
         file = self._directory.pool.get(path, create=True, pin=True)
+        self._made.add(name)
         yield
         file.pwritev(self._run, self._run_start)
         self._directory.pool.keep(path, file)
@@ -514,7 +527,7 @@ class Rebuild:
         vfs = directory.vfs
         sure = self._plan.walk and self._unclean
         removed = sure
-        names = vfs.listdir(self.path)
+        names = sorted(self._names | self._made)
         for base in reversed(bases_of(names)):
             if base not in self._segments:
                 yield from directory.remove_segment_steps(Segment(self.path, base))
@@ -530,7 +543,7 @@ class Rebuild:
             yield
         for base in sorted(self._segments):
             segment = self._segments[base]
-            actual = self._file_bytes(base)
+            actual = vfs.file_size(segment.path) if file_name(base) in names else 0
             if actual > segment.size or (sure and not segment.sealed and base in self._present):
                 self.cut_bytes += actual - segment.size
                 file = directory.pool.get(segment.path)
