@@ -289,14 +289,16 @@ class OffsetCommits:
     # ---- behind both
 
     def _check(self, machine: GroupMachine, group_id: str, who: Committer, wanted: _Wanted[A]) -> ErrorCode:
-        """Whether the group takes these commits; those that it doesn't, and too long notes, are taken out."""
+        """Whether the group takes these commits, all or none; too long notes are taken out."""
         answer = machine.check_commit(group_id, who)
         if isinstance(answer, ErrorCode):
             if answer is not ErrorCode.NONE:
                 return answer
         else:
-            check = answer
-            wanted.keep(lambda commit: check(commit.topic, commit.value.topic_id, commit.partition))
+            for commit in wanted.commits:
+                error = answer(commit.topic, commit.value.topic_id, commit.partition)
+                if error is not ErrorCode.NONE:
+                    return error
         # Characters, as in Kafka.
         longest = self._image().settings.offset_metadata_max_bytes
         wanted.keep(

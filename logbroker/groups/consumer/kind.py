@@ -21,6 +21,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.machine import Done, LoadedRecord, Record, RecordWriter
 from logbroker.groups.classic.joining import Origin
+from logbroker.groups.classic.member import NO_MEMBER_ID
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
 from logbroker.groups.consumer import records
 from logbroker.groups.consumer.changes import Changes
@@ -190,7 +191,7 @@ class ConsumerKind:
             joined = self._classic.join(changes, request, origin, at, topics)
         except BrokerError as error:
             changes.undo()
-            waiter.set(join_refusal(error.code, request.member_id))
+            waiter.set(join_refusal(error.code, NO_MEMBER_ID))
             return waiter
         if isinstance(joined, JoinGroupResponse):
             waiter.set(joined)
@@ -198,9 +199,7 @@ class ConsumerKind:
 
         def done(error: ErrorCode) -> None:
             waiter.set(
-                joined.response
-                if error is ErrorCode.NONE
-                else join_refusal(write_error(error), request.member_id)
+                joined.response if error is ErrorCode.NONE else join_refusal(write_error(error), NO_MEMBER_ID)
             )
 
         if joined.downgrade:
@@ -222,7 +221,7 @@ class ConsumerKind:
         try:
             return self._migration.join_empty(group, self.tombstones(group), request, origin)
         except BrokerError as error:
-            waiter.set(join_refusal(write_error(error.code), request.member_id))
+            waiter.set(join_refusal(write_error(error.code), NO_MEMBER_ID))
             return waiter
 
     def sync(self, group: ConsumerGroup, request: SyncGroupRequest) -> Completion[SyncGroupResponse]:
