@@ -119,7 +119,7 @@ class CommittedOffsets:
             self._new_group(group_id)
         for topic, partition, value in commits:
             previous.append(store.put(group_id, topic, partition, value))
-            if pending:
+            if pending.transactions:
                 superseded += pending.supersede((group_id, topic, partition))
 
     def commit_transactional(
