@@ -117,6 +117,11 @@ class ConsumerKind:
                 self._beat(request, origin, waiter)
         except BrokerError as error:
             waiter.set(ConsumerGroupHeartbeatResponse(error_code=error.code, error_message=error.message))
+        except ValueError as error:
+            # An id or a regular expression is longer than a record's key can say.
+            waiter.set(
+                ConsumerGroupHeartbeatResponse(error_code=ErrorCode.INVALID_REQUEST, error_message=str(error))
+            )
         return waiter
 
     def _beat(
@@ -132,7 +137,8 @@ class ConsumerKind:
         group = changes.group
         try:
             response, lookup = self._protocol.heartbeat(changes, request, origin, at, topics)
-        except BrokerError:
+        except Exception:
+            # Whatever it was: memory holds nothing that isn't on its way to the log.
             changes.undo()
             raise
         self._write(changes, partial(_answer, waiter, response))
@@ -192,6 +198,10 @@ class ConsumerKind:
         except BrokerError as error:
             changes.undo()
             waiter.set(join_refusal(error.code, NO_MEMBER_ID))
+            return waiter
+        except ValueError:
+            changes.undo()
+            waiter.set(join_refusal(ErrorCode.UNKNOWN_SERVER_ERROR, NO_MEMBER_ID))
             return waiter
         if isinstance(joined, JoinGroupResponse):
             waiter.set(joined)
