@@ -14,6 +14,7 @@ from logbroker.testing import (
     admin_conversation,
     committed_conversation,
     config_conversation,
+    consumer_group_conversation,
     group_conversation,
     log_conversation,
     offset_conversation,
@@ -26,6 +27,7 @@ HERE = pathlib.Path(__file__).parent
 CONVERSATIONS = {
     "groups": (group_conversation.converse, 200),
     "offsets": (offset_conversation.converse, 100),
+    "consumer_groups": (consumer_group_conversation.converse, 220),
     "topics": (topic_conversation.converse, 200),
     "configs": (config_conversation.converse, 100),
     "log": (log_conversation.converse, 400),
