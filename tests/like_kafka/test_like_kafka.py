@@ -26,7 +26,7 @@ from logbroker.testing.broker_process import BrokerProcess
 HERE = pathlib.Path(__file__).parent
 CONVERSATIONS = {
     "groups": (group_conversation.converse, 200),
-    "offsets": (offset_conversation.converse, 100),
+    "offsets": (offset_conversation.converse, 120),
     "consumer_groups": (consumer_group_conversation.converse, 220),
     "topics": (topic_conversation.converse, 200),
     "configs": (config_conversation.converse, 100),
