@@ -370,7 +370,7 @@ def _static_members(talk: _Talk) -> None:
 
 def _regular_expressions(talk: _Talk) -> None:
     beat, call = talk.beat, talk.a.call
-    joined = beat("regex: joins", "regex", "m-1", 0, subscribed_topic_regex="t|u", version=1)
+    joined = beat("regex: joins", "regex", "m-1", 0, subscribed_topic_regex="t|u", server_assignor="range")
     epoch = [joined.member_epoch]
 
     def assigned() -> bool:
@@ -381,7 +381,7 @@ def _regular_expressions(talk: _Talk) -> None:
     until(assigned)
     talk.describe("regex: describe", "regex")
     beat("regex: a wrong one", "regex", "m-1", epoch[0], subscribed_topic_regex="[")
-    beat("regex: the same again", "regex", "m-2", 0, subscribed_topic_regex="t|u")
+    beat("regex: the same again", "regex", "m-2", 0, subscribed_topic_regex="t|u", server_assignor="range")
     talk.describe("regex: describe two", "regex")
     beat("regex: none any more", "regex", "m-2", epoch[0] + 1, subscribed_topic_regex="", topics=["t"])
     talk.describe("regex: describe one with names", "regex")
