@@ -132,6 +132,10 @@ SYNCS = {
         "names",
         "It has the name of the one it replaces before a checkpoint speaks of its size.",
     ),
+    "transaction_index.write_aborted_steps:datasync": (
+        "4",
+        "Whose records readers pass over is durable before a checkpoint counts it: old entries may lie in its place.",
+    ),
     "truncation.Truncations._cut_steps:datasync": (
         "1",
         "The file ends at the cut before newer batches may be acknowledged from the page cache behind it.",

@@ -361,7 +361,35 @@ def one_sync_tells_another_lies(seed: int) -> Scenario:
     return stage.end(start)
 
 
+def aborted_behind_a_cut(seed: int) -> Scenario:
+    """An aborted transaction is cut off and another takes its offsets, and its entry's bytes; the checkpoint is just published."""
+    stage = Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    for producer_id in (200, 201):
+        _abort(stage, key, producer_id)
+    engine.directories[0].checkpointer.start()
+    engine.settle()
+    engine.truncate(key, 2)
+    engine.settle()
+    _abort(stage, key, 202)
+    engine.directories[0].checkpointer.start()
+    start = stage.until_operation("name", "/d0/checkpoint.tmp -> ")
+    engine.settle()
+    return stage.end(start)
+
+
+def _abort(stage: Stage, key: Key, producer_id: int) -> None:
+    """A transaction of one record and its end."""
+    producer = (producer_id, 0, 0)
+    data = make_batch(stage.rng, 1, ONE_BATCH_BYTES, stage.clock.wall_ms(), producer, transactional=True)
+    stage.engine.append(key, data)
+    stage.engine.append_marker(key, (producer_id, 0), commit=False, coordinator_epoch=0, leader_epoch=0)
+    stage.engine.settle()
+
+
 SCENARIOS: dict[str, Callable[[int], Scenario]] = {
+    "transaction_index.write_aborted_steps:datasync": aborted_behind_a_cut,
     "deletion.Deletions._rename_steps:sync_dir": deletion_forgotten,
     "recovery._set_aside:sync_dir": removed_at_start,
     "checkpointer.Checkpointer._publish_steps:sync_dir#2": checkpoint_of_a_new_folder,
