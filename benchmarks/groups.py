@@ -1,6 +1,6 @@
 """What groups cost: offset commits a second, each durable before its answer, and the CPU of members that only say that they live.
 
-    groups.py commits [--partitions 1]    100 groups on as many connections commit as fast as they are answered
+    groups.py commits [--partitions 1]    100 groups, each on 4 connections, commit as fast as they are answered
     groups.py heartbeats                  1,000 groups of two members, a connection each, a heartbeat every 3 s as clients send it
 
 Both say how much CPU the broker used, which is steadier than time on a machine that does other things too. The client prepares
@@ -39,8 +39,10 @@ from logbroker.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetch
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 SECONDS = 8.0
-PARTITIONS = 100
+PARTITIONS = 400
 COMMIT_GROUPS = 100
+CONNECTIONS = 400
+"""Each has one commit under way, as consumers do; those of a group commit for different partitions."""
 COMMIT_VERSION = 8
 MARK = 0x7A5A_5A5A_5A5A_5A5A
 """An offset that is looked for in an encoded request."""
@@ -55,7 +57,7 @@ def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=("commits", "heartbeats"))
-    parser.add_argument("--partitions", type=int, default=1, help="offsets in one commit")
+    parser.add_argument("--partitions", type=int, default=1, help="offsets in one commit, at most 50")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--dir", type=pathlib.Path, default=None, help="where the broker's data goes")
     wanted = parser.parse_args()
@@ -80,10 +82,10 @@ def _wait_for_coordinator(client: WireClient) -> None:
 
 def commits(broker: BrokerProcess, partitions: int, seconds: float) -> None:
     """Every group commits again as soon as it is answered; what was acknowledged last must be there at the end."""
-    clients = [WireClient(broker.bootstrap) for _ in range(COMMIT_GROUPS)]
-    frames = [_commit_frame(number, partitions) for number in range(COMMIT_GROUPS)]
+    clients = [WireClient(broker.bootstrap) for _ in range(CONNECTIONS)]
+    frames = [_commit_frame(number, partitions) for number in range(CONNECTIONS)]
     places = [_places(frame) for frame in frames]
-    sent = [0] * COMMIT_GROUPS
+    sent = [0] * CONNECTIONS
 
     def send(number: int) -> None:
         sent[number] += 1
@@ -97,7 +99,7 @@ def commits(broker: BrokerProcess, partitions: int, seconds: float) -> None:
         send(number)
     started, cpu_s = time.monotonic(), _cpu_s(broker.pid)
     latencies: list[float] = []
-    waiting, sent_at = COMMIT_GROUPS, [started] * COMMIT_GROUPS
+    waiting, sent_at = CONNECTIONS, [started] * CONNECTIONS
     while waiting:
         for key, _ in selector.select():
             number = key.data
@@ -110,14 +112,14 @@ def commits(broker: BrokerProcess, partitions: int, seconds: float) -> None:
             else:
                 waiting -= 1
     elapsed_s, used_s = time.monotonic() - started, _cpu_s(broker.pid) - cpu_s
-    _check_committed(clients[0], sent)
+    _check_committed(clients[0], sent, partitions)
     for client in clients:
         client.close()
     latencies.sort()
     count = len(latencies)
     print(
         f"{count / elapsed_s:,.0f} commits/s, {count * partitions / elapsed_s:,.0f} offsets/s durable, over "
-        f"{COMMIT_GROUPS} groups; p50 {latencies[count // 2] * 1000:.1f} ms, p99 "
+        f"{COMMIT_GROUPS} groups and {CONNECTIONS} connections; p50 {latencies[count // 2] * 1000:.1f} ms, p99 "
         f"{latencies[count * 99 // 100] * 1000:.1f} ms; broker CPU {used_s / elapsed_s:.0%} of a core, "
         f"{used_s / count * 1e6:.0f} us a commit: {count / used_s:,.0f} commits and "
         f"{count * partitions / used_s:,.0f} offsets for each second of CPU"
@@ -125,9 +127,10 @@ def commits(broker: BrokerProcess, partitions: int, seconds: float) -> None:
 
 
 def _commit_frame(number: int, partitions: int) -> bytearray:
-    offsets = [OffsetCommitRequestPartition(index, MARK, -1, "") for index in range(partitions)]
+    first = number // COMMIT_GROUPS * partitions
+    offsets = [OffsetCommitRequestPartition(first + index, MARK, -1, "") for index in range(partitions)]
     request = OffsetCommitRequest(
-        f"group-{number}", topics=[OffsetCommitRequestTopic("t", partitions=offsets)]
+        f"group-{number % COMMIT_GROUPS}", topics=[OffsetCommitRequestTopic("t", partitions=offsets)]
     )
     return _frame(ApiKey.OFFSET_COMMIT, COMMIT_VERSION, request)
 
@@ -152,13 +155,15 @@ def _check_commit(frame: bytearray) -> None:
             raise SystemExit(f"a commit was refused: {ErrorCode(partition.error_code).name}")
 
 
-def _check_committed(client: WireClient, sent: list[int]) -> None:
+def _check_committed(client: WireClient, sent: list[int], partitions: int) -> None:
     names = [f"group-{number}" for number in range(COMMIT_GROUPS)]
     request = OffsetFetchRequest(groups=[OffsetFetchRequestGroup(name, topics=None) for name in names])
     for answer in client.call(ApiKey.OFFSET_FETCH, request, 8).groups:
         number = names.index(answer.group_id)
-        if any(each.committed_offset != sent[number] for each in answer.topics[0].partitions):
-            raise SystemExit(f"{answer.group_id}: {answer}, last commit {sent[number]}")
+        for each in answer.topics[0].partitions:
+            expected = sent[each.partition_index // partitions * COMMIT_GROUPS + number]
+            if each.committed_offset != expected:
+                raise SystemExit(f"{answer.group_id}: {each}, but {expected} was acknowledged")
 
 
 def heartbeats(broker: BrokerProcess, seconds: float) -> None:
