@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from logbroker.base.error_codes import ErrorCode
-from logbroker.client import _describe, groups
+from logbroker.client import _describe, groups, transactions
 from logbroker.client.cluster import API_TIMEOUT_MS, Cluster
 from logbroker.client.errors import RefusedError, error_code_of
 from logbroker.client.offsets import delete_records, list_offsets
@@ -29,9 +29,12 @@ from logbroker.client.types import (
     IsolationLevel,
     LogDir,
     OffsetAt,
+    PartitionProducer,
     ResourceType,
     Topic,
     TopicPartition,
+    Transaction,
+    TransactionListing,
 )
 from logbroker.net.client_connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS
 from logbroker.wire.api import ApiKey
@@ -364,6 +367,28 @@ class Admin:
 
         """
         await groups.delete_group(self._cluster, group_id)
+
+    # Transactions.
+
+    async def list_transactions(self, *, states: Iterable[str] = ()) -> list[TransactionListing]:
+        """Return every transactional id, with where it stands; only those in `states`, where any are given."""
+        return await transactions.list_transactions(self._cluster, states)
+
+    async def describe_transaction(self, transactional_id: str) -> Transaction:
+        """Return where a transaction stands. Raises RefusedError: TRANSACTIONAL_ID_NOT_FOUND, ..."""
+        return await transactions.describe(self._cluster, transactional_id)
+
+    async def describe_producers(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, tuple[PartitionProducer, ...]]:
+        """Return the producers that each partition remembers, with their open transactions."""
+        wanted = list(partitions)
+        await self._cluster.refresh({partition.topic for partition in wanted})
+        return await transactions.producers(self._cluster, wanted)
+
+    async def abort_transaction(self, partition: TopicPartition, producer: PartitionProducer) -> None:
+        """End a producer's open transaction in a partition by hand, as aborted, where its coordinator never will."""
+        await transactions.abort(self._cluster, partition, producer)
 
     # How it works inside.
 

@@ -32,9 +32,12 @@ __all__ = [
     "OffsetAt",
     "OffsetSpec",
     "Partition",
+    "PartitionProducer",
     "ResourceType",
     "Topic",
     "TopicPartition",
+    "Transaction",
+    "TransactionListing",
     "parse_bootstrap_servers",
 ]
 
@@ -203,6 +206,39 @@ class Group:
     coordinator: int
     members: tuple[GroupMember, ...]
     epoch: int | None = None
+
+
+class TransactionListing(NamedTuple):
+    """A transactional id in a list, and where its transaction stands."""
+
+    transactional_id: str
+    producer_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transactional id as its coordinator describes it; `started_ms` is -1 where none is under way."""
+
+    transactional_id: str
+    state: str
+    coordinator: int
+    producer_id: int
+    producer_epoch: int
+    timeout_ms: int
+    started_ms: int
+    partitions: tuple[TopicPartition, ...]
+
+
+class PartitionProducer(NamedTuple):
+    """A producer as a partition remembers it; `transaction_start` is the first offset of its open transaction, or -1."""
+
+    producer_id: int
+    producer_epoch: int
+    last_sequence: int
+    last_timestamp_ms: int
+    coordinator_epoch: int
+    transaction_start: int
 
 
 class OffsetAt(NamedTuple):

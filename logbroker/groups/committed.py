@@ -119,7 +119,7 @@ class CommittedOffsets:
             self._new_group(group_id)
         for topic, partition, value in commits:
             previous.append(store.put(group_id, topic, partition, value))
-            if pending:
+            if pending.transactions:
                 superseded += pending.supersede((group_id, topic, partition))
 
     def commit_transactional(
@@ -277,14 +277,20 @@ class CommittedOffsets:
 
     def loaded(self) -> None:
         """Forget the offsets of topics that are gone."""
-        for group_id in list(self.store.groups):
-            stale = [
-                (topic, partition)
-                for topic, partition, value in self.store.of_group(group_id)
-                if (topic_id := self._services.topic_id(topic)) is None or not belongs_to(value, topic_id)
-            ]
-            if stale:
-                self._drop(group_id, stale)
+        stale: dict[str, dict[tuple[str, int], None]] = {}
+        for group_id, topics in self.store.groups.items():
+            for topic, partitions in topics.items():
+                topic_id = self._services.topic_id(topic)
+                for partition, value in partitions.items():
+                    if topic_id is None or not belongs_to(value, topic_id):
+                        stale.setdefault(group_id, {})[topic, partition] = None
+        for transaction in self.pending.transactions.values():
+            for (group_id, topic, partition), pending in transaction.offsets.items():
+                topic_id = self._services.topic_id(topic)
+                if topic_id is None or not belongs_to(pending.value, topic_id):
+                    stale.setdefault(group_id, {})[topic, partition] = None
+        for group_id, found in stale.items():
+            self._drop(group_id, list(found))
 
     def unloaded(self) -> None:
         """Forget everything."""

@@ -7,7 +7,8 @@ takes part in it only if the transaction coordinator says so (KIP-890).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -124,9 +125,7 @@ class OffsetCommits:
         """Commit offsets."""
         response = OffsetCommitResponse()
         wanted: _Wanted[OffsetCommitResponsePartition] = _Wanted()
-        for commit, answer in self._known_partitions(request, response, version):
-            wanted.commits.append(commit)
-            wanted.answers.append(answer)
+        self._known_partitions(request, response, version, wanted)
         if not wanted.commits:
             return response
         try:
@@ -166,9 +165,13 @@ class OffsetCommits:
         return waiter
 
     def _known_partitions(
-        self, request: OffsetCommitRequest, response: OffsetCommitResponse, version: int
-    ) -> Iterator[tuple[NewOffset, OffsetCommitResponsePartition]]:
-        """Partitions that exist, with the place of their answer; the others are answered here."""
+        self,
+        request: OffsetCommitRequest,
+        response: OffsetCommitResponse,
+        version: int,
+        wanted: _Wanted[OffsetCommitResponsePartition],
+    ) -> None:
+        """Sort out the partitions that exist; the others are answered here."""
         image = self._image()
         now_ms = self._clock.wall_ms()
         expire_ms = NO_TIMESTAMP
@@ -187,7 +190,8 @@ class OffsetCommits:
                 elif topic is None or not _has(topic, partition.partition_index):
                     answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
                 else:
-                    yield _new_offset(topic, partition, now_ms, expire_ms), answer
+                    wanted.commits.append(_new_offset(topic, partition, now_ms, expire_ms))
+                    wanted.answers.append(answer)
 
     # ---- TxnOffsetCommit
 
@@ -289,24 +293,29 @@ class OffsetCommits:
     # ---- behind both
 
     def _check(self, machine: GroupMachine, group_id: str, who: Committer, wanted: _Wanted[A]) -> ErrorCode:
-        """Whether the group takes these commits; those that it doesn't, and too long notes, are taken out."""
+        """Whether the group takes these commits, all or none; too long notes are taken out."""
         answer = machine.check_commit(group_id, who)
         if isinstance(answer, ErrorCode):
             if answer is not ErrorCode.NONE:
                 return answer
         else:
-            check = answer
-            wanted.keep(lambda commit: check(commit.topic, commit.value.topic_id, commit.partition))
+            for commit in wanted.commits:
+                error = answer(commit.topic, commit.value.topic_id, commit.partition)
+                if error is not ErrorCode.NONE:
+                    return error
         # Characters, as in Kafka.
         longest = self._image().settings.offset_metadata_max_bytes
-        wanted.keep(
-            lambda commit: (
-                ErrorCode.OFFSET_METADATA_TOO_LARGE
-                if len(commit.value.metadata) > longest
-                else ErrorCode.NONE
-            )
-        )
+        for commit in wanted.commits:
+            if len(commit.value.metadata) > longest:
+                wanted.keep(partial(_check_note, longest))
+                break
         return ErrorCode.NONE
+
+
+def _check_note(longest: int, commit: NewOffset) -> ErrorCode:
+    if len(commit.value.metadata) > longest:
+        return ErrorCode.OFFSET_METADATA_TOO_LARGE
+    return ErrorCode.NONE
 
 
 def _has(topic: TopicImage, partition: int) -> bool:

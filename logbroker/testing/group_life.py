@@ -60,12 +60,15 @@ class GroupLife:
 
     Args:
         say: told what is done, line by line.
+
+    Attributes:
+        log: what happened so far; whole when `run` has returned.
     """
 
     def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
         self._plan = plan
         self._say = say
-        self._log = Log(plan.partitions, plan.session_timeout_s, plan.poll_timeout_s)
+        self.log = Log(plan.partitions, plan.session_timeout_s, plan.poll_timeout_s)
         self._groups = list(dict.fromkeys(slot.group for slot in plan.slots))
         self._up: dict[Slot, MemberProcess] = {}
         self._ending: list[MemberProcess] = []
@@ -86,7 +89,7 @@ class GroupLife:
         with contextlib.ExitStack() as stack:
             self._operator = OperatorProcess(plan.bootstrap, plan.directory / "operator.log")
             stack.callback(self._operator.close)
-            self._fleet = Fleet(self._log, plan.directory, plan.commands, subscribe)
+            self._fleet = Fleet(self.log, plan.directory, plan.commands, subscribe)
             stack.callback(self._fleet.close)
             stack.enter_context(self._watch_for_stalls())
             self._operator.call("create", topic=plan.topic, partitions=plan.partitions)
@@ -108,7 +111,7 @@ class GroupLife:
                 self._play(schedule.next_round())
                 self._come_to_rest()
             self._end()
-        return self._log
+        return self.log
 
     def _tell(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._began_s:7.2f} {text}")
@@ -167,7 +170,7 @@ class GroupLife:
         self._ending.clear()
         for group in self._groups:
             quiet = self._quiet(group)
-            self._log.quiet.append(quiet)
+            self.log.quiet.append(quiet)
             rest = "at rest" if quiet.stable else "NOT AT REST"
             self._tell(f"{group}: {len(quiet.expected)} members {rest} after {quiet.waited_s:.1f} s")
 
@@ -223,12 +226,12 @@ class GroupLife:
                 member.resume()
         self._tell("the end: everybody reads the rest and leaves")
         ends = self._operator.call("finish")
-        self._log.ends = {int(partition): end for partition, end in ends.items()}
+        self.log.ends = {int(partition): end for partition, end in ends.items()}
         until_s = self._awake_s() + self._plan.patience_s
         behind = list(self._groups)
         while behind and self._awake_s() < until_s:
             NOTHING.wait(LOOK_AGAIN_S)
-            behind = [group for group in behind if self._committed(group) != self._log.ends]
+            behind = [group for group in behind if self._committed(group) != self.log.ends]
         for group in behind:
             self._tell(f"{group} has not read everything")
         self._come_to_rest()
@@ -237,7 +240,7 @@ class GroupLife:
             member.send("stop")
         for member in self._ending:
             member.wait_end()
-        self._log.committed = {group: self._committed(group) for group in self._groups}
+        self.log.committed = {group: self._committed(group) for group in self._groups}
         self._tell("all have left")
 
     def _committed(self, group: str) -> dict[int, int]:
@@ -246,7 +249,7 @@ class GroupLife:
 
     def _awake_s(self) -> float:
         """A clock that stands while everything does."""
-        return time.monotonic() - sum(stall.end_s - stall.start_s for stall in self._log.stalls)
+        return time.monotonic() - sum(stall.end_s - stall.start_s for stall in self.log.stalls)
 
     @contextlib.contextmanager
     def _watch_for_stalls(self) -> Iterator[None]:
@@ -258,7 +261,7 @@ class GroupLife:
             while not over.wait(0.1):
                 now_s = time.monotonic()
                 if now_s - before_s > STALL_S:
-                    self._log.stalls.append(Stall(before_s, now_s))
+                    self.log.stalls.append(Stall(before_s, now_s))
                 before_s = now_s
 
         thread = threading.Thread(target=watch, daemon=True)

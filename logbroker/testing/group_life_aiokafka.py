@@ -1,7 +1,8 @@
 """A member of `group_life` whose library is aiokafka: see `group_life_member`.
 
-Its rebalances run beside whoever polls. A lock keeps a batch that was handed out from being processed after its partitions
-went: whoever holds it polls and processes, or gives partitions back.
+Its rebalances run beside whoever polls. It hands out no records while one is under way, and what is handed out is processed
+before the loop turns again: so nothing is processed that was given back. Polling waits for the end of a rebalance, and must
+hold nothing that the listener needs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lines = lines
         self._progress = Progress(lines)
         self._subscribe = subscribe
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # of commits: one after another
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=subscribe.bootstrap,
             group_id=subscribe.group,
@@ -49,35 +50,34 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Give them back, when what was polled of them is processed."""
+        """Give them back."""
         gone = [each.partition for each in revoked]
-        async with self._lock:
-            await self._commit(gone)
-            self._progress.gone(gone)
+        await self._commit(gone)
+        self._progress.gone(gone)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """They are its own."""
         self._progress.assigned(each.partition for each in assigned)
 
     async def _commit(self, partitions: list[int] | None = None) -> None:
-        number, offsets = self._progress.begin_commit(partitions)
-        if not offsets:
-            return
-        try:
-            await self._consumer.commit(
-                {TopicPartition(self._subscribe.topic, each): offset for each, offset in offsets.items()}
-            )
-        except KafkaError as error:
-            self._progress.refused(number, repr(error))
-        else:
-            self._progress.committed(number, offsets)
+        async with self._lock:
+            number, offsets = self._progress.begin_commit(partitions)
+            if not offsets:
+                return
+            try:
+                await self._consumer.commit(
+                    {TopicPartition(self._subscribe.topic, each): offset for each, offset in offsets.items()}
+                )
+            except KafkaError as error:
+                self._progress.refused(number, repr(error))
+            else:
+                self._progress.committed(number, offsets)
 
     async def _poll(self) -> None:
-        async with self._lock:
-            found = await self._consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS_MAX)
-            self._progress.read(
-                (each.partition, each.offset, each.value) for some in found.values() for each in some
-            )
+        found = await self._consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS_MAX)
+        self._progress.read(
+            (each.partition, each.offset, each.value) for some in found.values() for each in some
+        )
 
     async def run(self) -> None:
         """Until it is told to stop."""
@@ -95,12 +95,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
                     self._lines.say("owned", p=sorted(each.partition for each in self._consumer.assignment()))
             await self._poll()
             if time.monotonic() >= commit_s:
-                async with self._lock:
-                    await self._commit()
+                await self._commit()
                 commit_s = time.monotonic() + self._subscribe.commit_interval_ms / 1000
-        async with self._lock:  # it leaves without a word to its listener
-            await self._commit()
-            self._progress.gone(each.partition for each in self._consumer.assignment())
+        await self._commit()  # it leaves without a word to its listener
+        self._progress.gone(each.partition for each in self._consumer.assignment())
         await self._consumer.stop()
         self._lines.say("left")
 

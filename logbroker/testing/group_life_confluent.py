@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from logbroker.testing.group_life_log import Kind
 from logbroker.testing.group_life_member import (
     COMMIT_TRIES_S,
     FETCH_BYTES_MIN,
@@ -39,7 +40,7 @@ class Member:
             "max.poll.interval.ms": subscribe.max_poll_interval_ms,
             "fetch.min.bytes": FETCH_BYTES_MIN,
             "fetch.wait.max.ms": FETCH_WAIT_MS_MAX,
-            "error_cb": lambda error: lines.say("trouble", x=str(error)),
+            "error_cb": lambda error: lines.say(Kind.TROUBLE, x=str(error)),
         }
         if subscribe.protocol == "consumer":
             config["group.protocol"] = "consumer"
@@ -90,16 +91,17 @@ class Member:
 
     def _poll(self) -> None:
         # One record at a time: what one call returns, all callbacks before it happened before.
-        message = self._consumer.poll(POLL_S)
+        wait_s = POLL_S
         for _ in range(POLL_RECORDS_MAX):
+            message = self._consumer.poll(wait_s)
             if message is None:
                 break
             partition, offset = message.partition(), message.offset()
             if message.error() is not None or partition is None or offset is None:
-                self._lines.say("trouble", x=str(message.error()))
+                self._lines.say(Kind.TROUBLE, x=str(message.error()))
             else:
                 self._progress.read([(partition, offset, message.value())])
-            message = self._consumer.poll(0)
+            wait_s = 0
 
     def run(self) -> None:
         """Until it is told to stop."""

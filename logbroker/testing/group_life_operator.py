@@ -44,8 +44,16 @@ class Operator:
 
     def produce(self, topic: str, partitions: int, every_s: float) -> None:
         """Begin to write."""
-        self._writer = threading.Thread(target=self._write, args=(topic, partitions, every_s), daemon=True)
+        self._writer = threading.Thread(
+            target=self._write_all, args=(topic, partitions, every_s), daemon=True
+        )
         self._writer.start()
+
+    def _write_all(self, topic: str, partitions: int, every_s: float) -> None:
+        try:
+            self._write(topic, partitions, every_s)
+        except Exception as error:
+            self._problems.append(repr(error))
 
     def _write(self, topic: str, partitions: int, every_s: float) -> None:
         # Idempotent and alone, it knows the offset of each record before the broker says it.

@@ -190,7 +190,7 @@ def converse(bootstrap: str) -> Answers:
     talk = _Talk(bootstrap)
     try:
         _prepare(talk)
-        for part in (_delete_offsets, _lists, _transactional, _fenced, _delete_groups):
+        for part in (_delete_offsets, _lists, _transactional, _implicit, _fenced, _delete_groups):
             part(talk)
         return talk.answers
     finally:
@@ -295,6 +295,28 @@ def _transactional(talk: _Talk) -> None:
     talk.end("deleted", commit=True)
     talk.settled("txn")
     talk.fetch("after the commit of what was deleted", "txn", stable=True)
+
+
+def _implicit(talk: _Talk) -> None:
+    """Transaction version 2: the commit itself brings the group into the transaction, and each end gives another epoch."""
+    for commit in (True, False):
+        outcome = "committed" if commit else "aborted"
+        talk.begin("two")
+        talk.txn_commit(f"implicit, to be {outcome}", "two", "txn", 60, version=5)
+        talk.txn_commit(f"implicit again, to be {outcome}", "two", "txn", 61 if commit else 62, version=5)
+        talk.fetch(f"implicit, before it is {outcome}", "txn", stable=True)
+        producer = talk.producers["two"]
+        answer = talk.a.call(ApiKey.END_TXN, EndTxnRequest("two", *producer, commit), 5)
+        if answer.error_code or answer.producer_epoch != producer[1] + 1:
+            raise RuntimeError(f"EndTxn: {answer}")
+        talk.settled("txn")
+        talk.fetch(f"implicit, {outcome}", "txn", stable=True)
+        talk.txn_commit(f"implicit with the epoch that was {outcome}", "two", "txn", 63, version=5)
+    talk.txn_commit(
+        "implicit with an unknown producer id", "two", "txn", 64, version=5, producer=(999_999_999, 0)
+    )
+    talk.producers["nobody"] = talk.begin("three")
+    talk.txn_commit("implicit with an unknown transactional id", "nobody", "txn", 65, version=5)
 
 
 def _fenced(talk: _Talk) -> None:

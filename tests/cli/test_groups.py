@@ -54,8 +54,14 @@ def offsets(run, group):
     return {entry["partition"]: entry["current_offset"] for entry in described["offsets"]}
 
 
+@pytest.fixture(params=["classic", "consumer"])
+def protocol(request):
+    """Which of the two group protocols the member speaks."""
+    return request.param
+
+
 @pytest.fixture
-def member(bootstrap_servers, topic, group):
+def member(bootstrap_servers, topic, group, protocol):
     """A consumer that is in the group and has committed what it read."""
     consumer = confluent_kafka.Consumer(
         {
@@ -64,6 +70,7 @@ def member(bootstrap_servers, topic, group):
             "client.id": "reader",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            "group.protocol": protocol,
         }
     )
     consumer.subscribe([topic])
@@ -106,7 +113,7 @@ def test_a_group_is_put_where_one_says(run, topic, group, tmp_path):
     assert exported == f'"{topic}",0,4\n"{topic}",1,0\n"{topic}",2,0\n'
 
 
-def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member):
+def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member, protocol):
     listed = as_json(run("groups", "list", "--output", "json"))
     assert [entry["state"] for entry in listed if entry["group_id"] == group] == ["Stable"]
     assert group in succeeded(run("groups", "list", "--state", "Stable"))
@@ -115,9 +122,10 @@ def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member)
     (described,) = as_json(run("groups", "describe", group, "--output", "json"))
     assert (described["state"], described["type"], described["protocol_type"]) == (
         "Stable",
-        "classic",
+        protocol,
         "consumer",
     )
+    assert (described["epoch"] is None) == (protocol == "classic")
     (found,) = described["members"]
     assert found["client_id"] == "reader"
     assert sorted(partition["partition"] for partition in found["assignment"]) == [0, 1, 2]

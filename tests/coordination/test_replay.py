@@ -82,6 +82,23 @@ def test_a_plain_record_between_a_transactions_record_and_its_marker_is_newer():
     assert live(log) == {b"a": (3, b"plain"), b"c": (4, b"plain")}
 
 
+def test_records_without_a_marker_are_open():
+    log = MemoryLog()
+    append(log, (b"a", b"1"), (b"b", b"1"), (b"c", b"1"), producer_id=5)
+    append(log, (b"d", b"1"), (b"a", b"2"), producer_id=4)
+    append(log, (b"b", b"plain"), (b"c", None))
+    append(log, (b"e", b"1"), producer_id=5)
+    replayed = read(log)
+    assert [(each.producer_id, *each.record, each.is_superseded) for each in replayed.open] == [
+        (5, 0, b"a", b"1", False),
+        (5, 1, b"b", b"1", True),
+        (4, 3, b"d", b"1", False),
+        (4, 4, b"a", b"2", False),
+        (5, 7, b"e", b"1", False),
+    ]
+    assert [(record.offset, record.key) for record in replayed] == [(5, b"b")]
+
+
 def test_a_marker_without_a_transaction_is_nothing():
     log = MemoryLog()
     append(log, producer_id=1, marker="commit")

@@ -150,6 +150,14 @@ def test_offsets_of_a_topic_that_is_gone_are_not_committed(bench):
     assert bench.offset() is None
 
 
+def test_offsets_of_a_topic_that_is_gone_after_a_restart_are_not_committed(bench):
+    commit(bench, 5)
+    bench.settle()
+    del bench.topics["t"]
+    bench.restart()
+    assert not is_pending(bench)
+
+
 def test_a_group_that_only_has_pending_offsets_does_not_expire(bench, look):
     commit(bench, 5)
     look(bench)

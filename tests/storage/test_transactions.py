@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from storage.support import Engine, batch
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.records.batch import iter_batches
+from logbroker.storage.dump import dump
 from logbroker.storage.transaction_index import AbortedTransaction
 from logbroker.storage.transactions import (
     aborted_in_read,
@@ -15,6 +18,7 @@ from logbroker.storage.transactions import (
     append_marker,
     last_stable_offset,
 )
+from logbroker.storage.verify import verify
 
 
 @pytest.fixture
@@ -206,9 +210,9 @@ def settle(engine, log):
     )
 
 
-def busy(engine, log, *, after=lambda _: None):
+def busy(engine, log, *, ids=(1, 2, 3), after=lambda _: None):
     """Transactions of three producers, crossing one another; the last ones stay open."""
-    producers = [Producer(engine, log, number) for number in (1, 2, 3)]
+    producers = [Producer(engine, log, number) for number in ids]
     for number in range(24):
         producers[number % 3].send(bytes(90))
         engine.run()
@@ -285,3 +289,96 @@ def test_a_cut_leaves_what_was_before(engine, kill):
             engine.reopen(cleanly=not kill)
             log = engine.log()
             assert settle(engine, log) == history[end]
+
+
+def closed(engine):
+    """A cleanly stopped directory with some aborted transactions; paths of their indexes."""
+    busy(engine, engine.create(segment_bytes=700))
+    engine.close()
+    return [f"{engine.path}/t-0/{name}" for name in engine.files(suffix=".txnindex")]
+
+
+def test_verify_is_content_with_what_is_written(engine):
+    closed(engine)
+    report = verify(engine.path)
+    assert (report.problems, report.notes) == ([], [])
+    assert report.index_entries > 0
+    engine.open()
+    engine.fill(engine.log(), 5)
+    busy(engine, engine.log(), ids=(4, 5, 6))
+    engine.kill()
+    assert verify(engine.path).problems == []
+    engine.open()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("lost", "is missing"),
+        ("short", "ends 34 bytes early"),
+        ("longer", "bytes behind the aborted transactions"),
+        ("zeros", "a marker at offset|no aborted transaction"),
+        ("elsewhere", "no marker of producer id"),
+    ],
+)
+def test_verify_finds_an_index_that_is_not_what_it_was(engine, damage, told):
+    path = closed(engine)[0]
+    with open(path, "rb") as file:
+        data = file.read()
+    producer = (int.from_bytes(data[2:10], "big") + 1).to_bytes(8, "big")
+    changed = {
+        "lost": None,
+        "short": data[:-34],
+        "longer": data + data[-34:],
+        "zeros": bytes(len(data)),
+        "elsewhere": data[:2] + producer + data[10:],
+    }[damage]
+    if changed is None:
+        engine.vfs.unlink(path)
+    else:
+        with open(path, "wb") as file:
+            file.write(changed)
+    (problem, *_) = verify(engine.path).problems
+    assert problem.path == path
+    assert re.search(told, problem.what)
+    engine.open()
+    engine.reopen()
+
+
+def test_dump_shows_markers_and_aborted_transactions(engine):
+    paths = closed(engine)
+    engine.open()
+    expected = aborted_transactions(engine.log(), 0, engine.log().end_offset)
+    rows = [row for path in paths for row in dump(path)]
+    assert [(row["producer_id"], row["first_offset"], row["last_offset"]) for row in rows] == [
+        entry[:3] for entry in expected
+    ]
+    logs = [f"{engine.path}/t-0/{name}" for name in engine.files(suffix=".log")]
+    markers = [row for path in logs for row in dump(path, records=True) if "marker" in row]
+    assert {row["offset"] for row in markers if row["marker"] == "abort"} >= {entry[2] for entry in expected}
+    assert {row["marker"] for row in markers} == {"abort", "commit"}
+
+
+@pytest.mark.java
+def test_kafka_reads_them_without_complaint(engine, kafka_tools):
+    paths = closed(engine)
+    engine.open()
+    expected = aborted_transactions(engine.log(), 0, engine.log().end_offset)
+    engine.close()
+    done = kafka_tools.run("DumpLogSegments", "--files", ",".join(paths))
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = re.findall(
+        r"producerId: (\d+) firstOffset: (\d+) lastOffset: (\d+) lastStableOffset: (\d+)", done.stdout
+    )
+    assert [tuple(map(int, found)) for found in shown] == [tuple(entry) for entry in expected]
+    logs = [f"{engine.path}/t-0/{name}" for name in engine.files(suffix=".log")]
+    done = kafka_tools.run("DumpLogSegments", "--deep-iteration", "--files", ",".join(logs))
+    assert done.returncode == 0
+    # Said of every segment that doesn't begin at offset 0.
+    assert not re.sub(r"Non-consecutive offsets in .*\n  -1 is followed by \d+\n", "", done.stderr)
+    markers = re.findall(r"offset: (\d+) .*endTxnMarker: (\w+) coordinatorEpoch: (\d+)", done.stdout)
+    aborts = {int(offset) for offset, kind, _ in markers if kind == "ABORT"}
+    assert {entry.last_offset for entry in expected} <= aborts
+    assert {kind for _, kind, _ in markers} == {"ABORT", "COMMIT"}
+    assert "isvalid: false" not in done.stdout
+    engine.open()

@@ -29,13 +29,13 @@ from logbroker.wire.messages.api_versions import (
     SupportedFeatureKey,
 )
 
-FEATURES: Final[tuple[tuple[str, int, int], ...]] = (("transaction.version", 0, 2),)
+FEATURES: Final[tuple[tuple[str, int, int], ...]] = (("group.version", 0, 1), ("transaction.version", 0, 2))
 """Feature, lowest and highest level that this broker can do."""
 
-FINALIZED_FEATURES: Final[tuple[tuple[str, int], ...]] = (("transaction.version", 2),)
+FINALIZED_FEATURES: Final[tuple[tuple[str, int], ...]] = (("group.version", 1), ("transaction.version", 2))
 """Feature and the level that is in force."""
 
-FEATURES_EPOCH: Final = 1
+FEATURES_EPOCH: Final = 2
 """Grows whenever FINALIZED_FEATURES changes; clients ignore a list with an epoch below one they have seen."""
 
 SOFTWARE_SHOWN_MAX: Final = 64

@@ -151,9 +151,9 @@ _V3_HEAD = struct.Struct(">hqi")
 _TIMESTAMP = struct.Struct(">q")
 _INT16 = struct.Struct(">h")
 _INT32 = struct.Struct(">i")
-_V4_NO_METADATA = b"\x01"
-_V4_BARE_BYTES = 42
+_V4_BARE = struct.Struct(">hqicq3s16s")
 """A value of version 4 with a topic id and without metadata: what most consumers commit."""
+_V4_NO_METADATA = b"\x01"
 _TOPIC_ID_TAG = b"\x01\x00\x10"
 """One tagged field, number 0, of 16 bytes."""
 
@@ -186,6 +186,16 @@ def offset_commit_value(value: OffsetCommitValue) -> bytes:
                 write_string(value.metadata),
                 _TIMESTAMP.pack(value.commit_timestamp),
             )
+        )
+    if not value.metadata:
+        return _V4_BARE.pack(
+            4,
+            value.offset,
+            value.leader_epoch,
+            _V4_NO_METADATA,
+            value.commit_timestamp,
+            _TOPIC_ID_TAG,
+            value.topic_id.bytes,
         )
     return b"".join(
         (
@@ -225,7 +235,7 @@ def read_offset_commit_value(value: bytes) -> OffsetCommitValue:
         ValueError: It can't be read.
 
     """
-    if len(value) == _V4_BARE_BYTES and value[14:15] == _V4_NO_METADATA and value[23:26] == _TOPIC_ID_TAG:
+    if len(value) == _V4_BARE.size and value[14:15] == _V4_NO_METADATA and value[23:26] == _TOPIC_ID_TAG:
         version, offset, leader_epoch = _V3_HEAD.unpack_from(value)
         if version == 4:
             return OffsetCommitValue(

@@ -43,10 +43,19 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: Topics) -> Mem
         client_host=member.client_host,
         subscribed_topic_names=sorted(member.topics),
         subscribed_topic_regex=member.regex or "",
-        assignment=_assignment(member.assigned, topics),
+        assignment=_assignment(_owned(member), topics),
         target_assignment=_assignment(group.target_of(member.member_id), topics),
         member_type=CONSUMER_MEMBER if member.classic is None else CLASSIC_MEMBER,
     )
+
+
+def _owned(member: ConsumerMember) -> dict[UUID, list[int]]:
+    """What it has, and what it has still to give up."""
+    owned: dict[UUID, list[int]] = {}
+    for part in (member.assigned, member.revoking):
+        for topic_id, partitions in part.items():
+            owned.setdefault(topic_id, []).extend(partitions)
+    return owned
 
 
 def _assignment(partitions: Mapping[UUID, Iterable[int]], topics: Topics) -> Assignment:

@@ -21,6 +21,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.machine import Done, LoadedRecord, Record, RecordWriter
 from logbroker.groups.classic.joining import Origin
+from logbroker.groups.classic.member import NO_MEMBER_ID
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
 from logbroker.groups.consumer import records
 from logbroker.groups.consumer.changes import Changes
@@ -116,6 +117,11 @@ class ConsumerKind:
                 self._beat(request, origin, waiter)
         except BrokerError as error:
             waiter.set(ConsumerGroupHeartbeatResponse(error_code=error.code, error_message=error.message))
+        except ValueError as error:
+            # An id or a regular expression is longer than a record's key can say.
+            waiter.set(
+                ConsumerGroupHeartbeatResponse(error_code=ErrorCode.INVALID_REQUEST, error_message=str(error))
+            )
         return waiter
 
     def _beat(
@@ -131,7 +137,8 @@ class ConsumerKind:
         group = changes.group
         try:
             response, lookup = self._protocol.heartbeat(changes, request, origin, at, topics)
-        except BrokerError:
+        except Exception:
+            # Whatever it was: memory holds nothing that isn't on its way to the log.
             changes.undo()
             raise
         self._write(changes, partial(_answer, waiter, response))
@@ -173,7 +180,12 @@ class ConsumerKind:
         group.new_topics = False
         changes = Changes(group)
         self._protocol.resolved(changes, found, topics)
-        self._write(changes, _ignore)
+        self._write(changes, partial(self._looked_up, group))
+
+    @staticmethod
+    def _looked_up(group: ConsumerGroup, error: ErrorCode) -> None:
+        if error is not ErrorCode.NONE:
+            group.new_topics = True
 
     # ---- members under the classic protocol
 
@@ -190,7 +202,11 @@ class ConsumerKind:
             joined = self._classic.join(changes, request, origin, at, topics)
         except BrokerError as error:
             changes.undo()
-            waiter.set(join_refusal(error.code, request.member_id))
+            waiter.set(join_refusal(error.code, NO_MEMBER_ID))
+            return waiter
+        except ValueError:
+            changes.undo()
+            waiter.set(join_refusal(ErrorCode.UNKNOWN_SERVER_ERROR, NO_MEMBER_ID))
             return waiter
         if isinstance(joined, JoinGroupResponse):
             waiter.set(joined)
@@ -198,9 +214,7 @@ class ConsumerKind:
 
         def done(error: ErrorCode) -> None:
             waiter.set(
-                joined.response
-                if error is ErrorCode.NONE
-                else join_refusal(write_error(error), request.member_id)
+                joined.response if error is ErrorCode.NONE else join_refusal(write_error(error), NO_MEMBER_ID)
             )
 
         if joined.downgrade:
@@ -222,7 +236,7 @@ class ConsumerKind:
         try:
             return self._migration.join_empty(group, self.tombstones(group), request, origin)
         except BrokerError as error:
-            waiter.set(join_refusal(write_error(error.code), request.member_id))
+            waiter.set(join_refusal(write_error(error.code), NO_MEMBER_ID))
             return waiter
 
     def sync(self, group: ConsumerGroup, request: SyncGroupRequest) -> Completion[SyncGroupResponse]:
@@ -442,7 +456,3 @@ def _answer(
     waiter.set(
         response if error is ErrorCode.NONE else ConsumerGroupHeartbeatResponse(error_code=write_error(error))
     )
-
-
-def _ignore(error: ErrorCode) -> None:
-    pass
