@@ -256,18 +256,27 @@ class TransactionMachine:
             and entry.transaction.updated_ms <= latest_ms
         ]
         for first in range(0, len(expired), DROPS_PER_WRITE):
-            some = expired[first : first + DROPS_PER_WRITE]
             try:
-                self._shard.write(
-                    [(encode_key(transactional_id), None) for transactional_id, _ in some],
-                    partial(self._dropped, some),
-                )
+                self._drop(expired[first : first + DROPS_PER_WRITE])
             except BrokerError as error:
                 _log.warning("transactional ids could not be forgotten", reason=str(error))
                 return
-            for _, entry in some:
-                check_transition(entry.transaction.state, State.DEAD)
-                entry.pending = State.DEAD
+
+    def _drop(self, some: list[tuple[str, Entry]]) -> None:
+        """Write tombstones. Raises BrokerError: there are none for the last of them."""
+        tombstones = [(encode_key(transactional_id), None) for transactional_id, _ in some]
+        try:
+            self._shard.write(tombstones, partial(self._dropped, some))
+        except BrokerError as error:
+            half = len(some) // 2
+            if error.code is not ErrorCode.RECORD_LIST_TOO_LARGE or not half:
+                raise
+            self._drop(some[:half])
+            self._drop(some[half:])
+            return
+        for _, entry in some:
+            check_transition(entry.transaction.state, State.DEAD)
+            entry.pending = State.DEAD
 
     def _dropped(self, some: list[tuple[str, Entry]], error: ErrorCode) -> None:
         if self._closed:

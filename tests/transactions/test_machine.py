@@ -265,6 +265,18 @@ def test_expiry_that_is_refused_leaves_them(bench):
     assert bench.init() == (1000, 1)
 
 
+def test_long_ids_expire_too(new_bench):
+    """Their tombstones fill a batch sooner than expected."""
+    bench = new_bench()
+    names = [f"{number}".ljust(30_000, "x") for number in range(60)]
+    for name in names:
+        bench.init(name)
+    bench.advance(3_600_000)
+    bench.machine.drop_expired()
+    bench.settle()
+    assert bench.machine.entries == {}
+
+
 def test_late_tombstones_settle_batch_by_batch(bench, monkeypatch):
     monkeypatch.setattr("logbroker.transactions.machine.DROPS_PER_WRITE", 1)
     bench.init("x")
