@@ -36,7 +36,7 @@ from logbroker.broker.produce_waits import ProduceWaits
 from logbroker.config.endpoints import Endpoint
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
-from logbroker.groups.service import GroupService
+from logbroker.groups.service import OFFSETS_TOPIC, GroupService
 from logbroker.metadata.service import MetadataService
 from logbroker.net.server import Server
 from logbroker.net.server_connection import ServerConnection
@@ -213,7 +213,14 @@ class Broker:
         transaction_version: int,
         /,
     ) -> Completion[ErrorCode]:
-        """End a transaction in one partition; NONE when that is durable. Raises BrokerError: nothing was appended."""
+        """End a transaction in one partition; NONE when that is durable. Raises BrokerError: nothing was appended.
+
+        Offsets that were committed with it are looked after by the coordinator of their group.
+        """
+        if topic == OFFSETS_TOPIC:
+            return self.groups.complete_transaction(
+                partition, producer_id, producer_epoch, coordinator_epoch, commit, transaction_version
+            )
         outcome: Completion[ErrorCode] = Completion()
         self.replicas.partition(topic, partition).append_marker(
             producer_id,

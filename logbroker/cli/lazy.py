@@ -22,6 +22,7 @@ _REMEDIES = {
     ErrorCode.GROUP_ID_NOT_FOUND: "`logbroker groups list` names the groups there are",
     ErrorCode.NON_EMPTY_GROUP: "stop its members first; `logbroker groups describe GROUP --members` names them",
     ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC: "stop the members that read the topic first",
+    ErrorCode.TRANSACTIONAL_ID_NOT_FOUND: "`logbroker transactions list` names those there are",
     ErrorCode.MESSAGE_TOO_LARGE: "the topic's max.message.bytes says how large it may be",
     ErrorCode.INVALID_CONFIG: "`logbroker topics describe TOPIC --output json` names the configs of a topic",
 }

@@ -72,7 +72,7 @@ def dump_command(*, files: tuple[str, ...], records: bool, output: str) -> None:
 
     \b
     .log                             batches, with --records their records
-    .index .timeindex .snapshot      entries
+    .index .timeindex .txnindex .snapshot      entries
     .ring                            commits of the journal, with --records their entries
     checkpoint                       what is durable of each partition
     generations, leader-epoch-checkpoint, partition.metadata, meta.properties

@@ -24,6 +24,14 @@ _COMMANDS = {
         "logbroker.cli.groups:groups",
         "List, describe and delete consumer groups; show, reset and delete their offsets.",
     ),
+    "transactions": LazyCommand(
+        "logbroker.cli.transactions:transactions",
+        "List and describe transactions; find and abort those that hold up a partition.",
+    ),
+    "configs": LazyCommand(
+        "logbroker.cli.configs:configs",
+        "List, describe and alter configs of topics, brokers, groups and more, while the broker runs.",
+    ),
     "cluster": LazyCommand("logbroker.cli.cluster:cluster", "Describe the cluster and its brokers."),
     "config": LazyCommand(
         "logbroker.cli.config:config", "Settings: list them, show what is set and by what, check a file."

@@ -47,8 +47,12 @@ if TYPE_CHECKING:
     from logbroker.client.types import OffsetAt as OffsetAt
     from logbroker.client.types import OffsetSpec as OffsetSpec
     from logbroker.client.types import Partition as Partition
+    from logbroker.client.types import PartitionProducer as PartitionProducer
+    from logbroker.client.types import ResourceType as ResourceType
     from logbroker.client.types import Topic as Topic
     from logbroker.client.types import TopicPartition as TopicPartition
+    from logbroker.client.types import Transaction as Transaction
+    from logbroker.client.types import TransactionListing as TransactionListing
 
 _MODULE_OF = {
     "Admin": "admin",
@@ -76,12 +80,16 @@ _MODULE_OF = {
     "OffsetAt": "types",
     "OffsetSpec": "types",
     "Partition": "types",
+    "PartitionProducer": "types",
     "Producer": "producer",
     "RecordMetadata": "delivery",
     "RecordTooLargeError": "errors",
     "RefusedError": "errors",
+    "ResourceType": "types",
     "Topic": "types",
     "TopicPartition": "types",
+    "Transaction": "types",
+    "TransactionListing": "types",
     "UnreachableError": "errors",
     "UnsupportedByBrokerError": "errors",
     "murmur2": "partitioner",

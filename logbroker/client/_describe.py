@@ -14,6 +14,7 @@ from logbroker.client.types import (
     ConfigSource,
     LogDir,
     LogDirReplica,
+    ResourceType,
 )
 from logbroker.wire.api import ApiKey
 from logbroker.wire.messages.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
@@ -28,8 +29,12 @@ from logbroker.wire.messages.describe_log_dirs import (
     DescribeLogDirsRequest,
     DescribeLogDirsResponse,
 )
+from logbroker.wire.messages.list_config_resources import (
+    ListConfigResourcesRequest,
+    ListConfigResourcesResponse,
+)
 
-_TOPIC_RESOURCE = 2
+_TOPIC_RESOURCE = ResourceType.TOPIC
 
 
 async def configs(
@@ -56,16 +61,32 @@ async def _configs(
     found: dict[str, list[ConfigEntry]] = {}
     for result in response.results:
         if result.error_code:
-            what = (
-                f"topic {result.resource_name!r}"
-                if kind == _TOPIC_RESOURCE
-                else f"broker {result.resource_name}"
-            )
+            what = resource_text(kind, result.resource_name)
             raise RefusedError(error_code_of(result.error_code), what, result.error_message)
         found[result.resource_name] = sorted(
             map(_config_from_wire, result.configs), key=lambda entry: entry.name
         )
     return found
+
+
+async def config_resources(cluster: Cluster, kinds: Sequence[ResourceType]) -> list[tuple[ResourceType, str]]:
+    """Return what has configs, of these kinds, or of all where there are none; kinds that we don't know are left out."""
+    request = ListConfigResourcesRequest(resource_types=list(kinds))
+    response: ListConfigResourcesResponse = await cluster.ask(ApiKey.LIST_CONFIG_RESOURCES, request)
+    if response.error_code:
+        raise RefusedError(error_code_of(response.error_code), "the list of what has configs")
+    known = {int(kind): kind for kind in ResourceType}
+    return sorted(
+        (known[found.resource_type], found.resource_name)
+        for found in response.config_resources
+        if found.resource_type in known
+    )
+
+
+def resource_text(kind: int, name: str) -> str:
+    """Return what has configs, for messages: `topic 'orders'`, `broker 1`."""
+    noun = ResourceType(kind).name.lower().replace("_", " ")
+    return f"{noun} {name}" if name.isdecimal() else f"{noun} {name!r}"
 
 
 def _config_from_wire(entry: DescribeConfigsResourceResult) -> ConfigEntry:

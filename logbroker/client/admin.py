@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from logbroker.base.error_codes import ErrorCode
-from logbroker.client import _describe, groups
+from logbroker.client import _describe, groups, transactions
 from logbroker.client.cluster import API_TIMEOUT_MS, Cluster
 from logbroker.client.errors import RefusedError, error_code_of
 from logbroker.client.offsets import delete_records, list_offsets
@@ -29,8 +29,12 @@ from logbroker.client.types import (
     IsolationLevel,
     LogDir,
     OffsetAt,
+    PartitionProducer,
+    ResourceType,
     Topic,
     TopicPartition,
+    Transaction,
+    TransactionListing,
 )
 from logbroker.net.client_connection import CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS
 from logbroker.wire.api import ApiKey
@@ -56,8 +60,8 @@ from logbroker.wire.messages.incremental_alter_configs import (
 __all__ = ["Admin"]
 
 _DEFAULT_COUNT = -1
-_TOPIC_RESOURCE = 2
-_BROKER_RESOURCE = 4
+_TOPIC_RESOURCE = ResourceType.TOPIC
+_BROKER_RESOURCE = ResourceType.BROKER
 _SET = 0
 _DELETE = 1
 _NOT_CONTROLLER_ATTEMPTS = 5
@@ -243,6 +247,34 @@ class Admin:
         """Set and delete configs of one broker, all or none. Raises as `alter_topic_configs` does."""
         await self._alter_configs(_BROKER_RESOURCE, str(node_id), set_to or {}, delete, node_id)
 
+    async def configs(
+        self, kind: ResourceType, name: str, *, documentation: bool = False
+    ) -> list[ConfigEntry]:
+        """Return every config of whatever has some, by name; under the broker name "" what is set for all brokers.
+
+        Raises:
+            RefusedError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST, ...
+
+        """
+        return await _describe.configs(
+            self._cluster, kind, name, node_id=_of_broker(kind, name), documentation=documentation
+        )
+
+    async def alter_configs(
+        self,
+        kind: ResourceType,
+        name: str,
+        set_to: Mapping[str, str] | None = None,
+        *,
+        delete: Iterable[str] = (),
+    ) -> None:
+        """Set and delete configs of whatever has some, all or none. Raises as `alter_topic_configs` does."""
+        await self._alter_configs(kind, name, set_to or {}, delete, _of_broker(kind, name))
+
+    async def list_config_resources(self, *kinds: ResourceType) -> list[tuple[ResourceType, str]]:
+        """Return the kind and name of all that has configs; only of `kinds`, where any are given."""
+        return await _describe.config_resources(self._cluster, kinds)
+
     # The cluster.
 
     async def describe_cluster(self) -> ClusterDescription:
@@ -336,10 +368,37 @@ class Admin:
         """
         await groups.delete_group(self._cluster, group_id)
 
+    # Transactions.
+
+    async def list_transactions(self, *, states: Iterable[str] = ()) -> list[TransactionListing]:
+        """Return every transactional id, with where it stands; only those in `states`, where any are given."""
+        return await transactions.list_transactions(self._cluster, states)
+
+    async def describe_transaction(self, transactional_id: str) -> Transaction:
+        """Return where a transaction stands. Raises RefusedError: TRANSACTIONAL_ID_NOT_FOUND, ..."""
+        return await transactions.describe(self._cluster, transactional_id)
+
+    async def describe_producers(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, tuple[PartitionProducer, ...]]:
+        """Return the producers that each partition remembers, with their open transactions."""
+        wanted = list(partitions)
+        await self._cluster.refresh({partition.topic for partition in wanted})
+        return await transactions.producers(self._cluster, wanted)
+
+    async def abort_transaction(self, partition: TopicPartition, producer: PartitionProducer) -> None:
+        """End a producer's open transaction in a partition by hand, as aborted, where its coordinator never will."""
+        await transactions.abort(self._cluster, partition, producer)
+
     # How it works inside.
 
     async def _alter_configs(
-        self, kind: int, name: str, set_to: Mapping[str, str], delete: Iterable[str], node_id: int | None
+        self,
+        kind: ResourceType,
+        name: str,
+        set_to: Mapping[str, str],
+        delete: Iterable[str],
+        node_id: int | None,
     ) -> None:
         changes = [AlterableConfig(key, _SET, value) for key, value in set_to.items()]
         changes += [AlterableConfig(key, _DELETE, None) for key in delete]
@@ -354,8 +413,7 @@ class Admin:
                 )
             )
             for result in response.responses:
-                what = f"topic {name!r}" if kind == _TOPIC_RESOURCE else f"broker {name}"
-                return _refuse(result.error_code, what, result.error_message)
+                return _refuse(result.error_code, _describe.resource_text(kind, name), result.error_message)
             raise _left_out(name)
 
         await self._until_controller(attempt)
@@ -385,6 +443,13 @@ def _refuse(error_code: int, what: str, message: str | None) -> ErrorCode:
     if code in {ErrorCode.NONE, ErrorCode.NOT_CONTROLLER}:
         return code
     raise RefusedError(code, what, message)
+
+
+def _of_broker(kind: ResourceType, name: str) -> int | None:
+    """The broker that must be asked, as only it knows."""
+    return (
+        int(name) if kind in {ResourceType.BROKER, ResourceType.BROKER_LOGGER} and name.isdecimal() else None
+    )
 
 
 def _left_out(what: str) -> RefusedError:

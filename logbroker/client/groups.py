@@ -1,7 +1,6 @@
 """Consumer groups from outside: which there are, who is in them, and what they have committed; for `Admin`.
 
-Each question goes to the group's coordinator, which is found first, and found again when it has moved, until the cluster's
-`api_timeout_ms` is over. Questions are repeated after a lost connection. So is what sets offsets to given values, as doing
+Each question goes to the group's coordinator (`coordinators.py`). Questions are repeated after a lost connection. So is what sets offsets to given values, as doing
 that twice is doing it once; deletions are sent once.
 """
 
@@ -9,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import ProtocolError
 from logbroker.base.types import Buffer
 from logbroker.client.cluster import Cluster
-from logbroker.client.errors import RefusedError, UnsupportedByBrokerError, error_code_of
+from logbroker.client.coordinators import check, until_found, with_coordinator
+from logbroker.client.errors import UnsupportedByBrokerError, error_code_of
 from logbroker.client.types import (
     CommittedOffset,
     Group,
@@ -28,7 +28,6 @@ from logbroker.wire import codec
 from logbroker.wire.api import ApiKey
 from logbroker.wire.messages import consumer_group_describe, describe_groups
 from logbroker.wire.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
-from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from logbroker.wire.messages.list_groups import ListGroupsRequest, ListGroupsResponse
 from logbroker.wire.messages.offset_commit import (
     OffsetCommitRequest,
@@ -63,18 +62,7 @@ CONSUMER_PROTOCOL: Final = "consumer"
 _LAST_VERSION_WITH_NAMES: Final = 9
 """From the next on OffsetFetch and OffsetCommit name topics by id only."""
 _FIRST_VERSION_WITH_GROUPS: Final = 8
-_FIRST_VERSION_WITH_KEYS: Final = 4
 _ASSIGNMENT: Final = "consumer_protocol_assignment"
-
-_MOVED: Final = frozenset(
-    {
-        ErrorCode.COORDINATOR_NOT_AVAILABLE,
-        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
-        ErrorCode.NOT_COORDINATOR,
-    }
-)
-
-T = TypeVar("T")
 
 
 async def list_groups(
@@ -92,10 +80,10 @@ async def list_groups(
     async def of(node_id: int) -> ListGroupsResponse:
         async def attempt() -> ListGroupsResponse:
             response: ListGroupsResponse = await cluster.ask(ApiKey.LIST_GROUPS, request, node_id=node_id)
-            _check(response.error_code, f"the groups of broker {node_id}")
+            check(response.error_code, f"the groups of broker {node_id}")
             return response
 
-        return await _until_found(cluster, attempt)
+        return await until_found(cluster, attempt)
 
     answers = await asyncio.gather(*(of(node_id) for node_id in cluster.brokers))
     found = [
@@ -126,7 +114,7 @@ async def describe_group(cluster: Cluster, group_id: str) -> Group:
         else:
             group = answer.groups[0]
             if group.error_code not in {ErrorCode.GROUP_ID_NOT_FOUND, ErrorCode.UNSUPPORTED_VERSION}:
-                _check(group.error_code, f"group {group_id!r}", group.error_message)
+                check(group.error_code, f"group {group_id!r}", group.error_message)
                 return _consumer_group(group, node_id)
         classic: describe_groups.DescribeGroupsResponse = await cluster.ask(
             ApiKey.DESCRIBE_GROUPS, describe_groups.DescribeGroupsRequest(groups=[group_id]), node_id=node_id
@@ -134,10 +122,10 @@ async def describe_group(cluster: Cluster, group_id: str) -> Group:
         found = classic.groups[0]
         if found.error_code == ErrorCode.GROUP_ID_NOT_FOUND:
             return Group(group_id, "Dead", "", "", "", node_id, ())
-        _check(found.error_code, f"group {group_id!r}", found.error_message)
+        check(found.error_code, f"group {group_id!r}", found.error_message)
         return _classic_group(found, node_id)
 
-    return await _with_coordinator(cluster, group_id, attempt)
+    return await with_coordinator(cluster, group_id, attempt)
 
 
 async def committed_offsets(cluster: Cluster, group_id: str) -> dict[TopicPartition, CommittedOffset]:
@@ -162,12 +150,12 @@ async def committed_offsets(cluster: Cluster, group_id: str) -> dict[TopicPartit
             topics, code = response.topics, response.error_code
         else:
             topics, code = response.groups[0].topics, response.groups[0].error_code
-        _check(code, f"the offsets of group {group_id!r}")
+        check(code, f"the offsets of group {group_id!r}")
         found = {}
         for topic in topics:
             for partition in topic.partitions:
                 name = TopicPartition(topic.name, partition.partition_index)
-                _check(
+                check(
                     partition.error_code, f"the offset of group {group_id!r} in {name.topic}-{name.partition}"
                 )
                 if partition.committed_offset >= 0:
@@ -176,7 +164,7 @@ async def committed_offsets(cluster: Cluster, group_id: str) -> dict[TopicPartit
                     )
         return found
 
-    return await _with_coordinator(cluster, group_id, attempt)
+    return await with_coordinator(cluster, group_id, attempt)
 
 
 async def commit_offsets(cluster: Cluster, group_id: str, offsets: Mapping[TopicPartition, int]) -> None:
@@ -205,12 +193,12 @@ async def commit_offsets(cluster: Cluster, group_id: str, offsets: Mapping[Topic
         )
         for answered in response.topics:
             for partition in answered.partitions:
-                _check(
+                check(
                     partition.error_code,
                     f"the offset of group {group_id!r} in {answered.name}-{partition.partition_index}",
                 )
 
-    await _with_coordinator(cluster, group_id, attempt)
+    await with_coordinator(cluster, group_id, attempt)
 
 
 async def delete_offsets(
@@ -235,14 +223,14 @@ async def delete_offsets(
             node_id=node_id,
             retry=False,
         )
-        _check(response.error_code, f"group {group_id!r}")
+        check(response.error_code, f"group {group_id!r}")
         return {
             TopicPartition(answered.name, partition.partition_index): error_code_of(partition.error_code)
             for answered in response.topics
             for partition in answered.partitions
         }
 
-    return await _with_coordinator(cluster, group_id, attempt)
+    return await with_coordinator(cluster, group_id, attempt)
 
 
 async def delete_group(cluster: Cluster, group_id: str) -> None:
@@ -257,51 +245,9 @@ async def delete_group(cluster: Cluster, group_id: str) -> None:
         response: DeleteGroupsResponse = await cluster.ask(
             ApiKey.DELETE_GROUPS, DeleteGroupsRequest(groups_names=[group_id]), node_id=node_id, retry=False
         )
-        _check(response.results[0].error_code, f"group {group_id!r}")
+        check(response.results[0].error_code, f"group {group_id!r}")
 
-    await _with_coordinator(cluster, group_id, attempt)
-
-
-# ---- coordinators
-
-
-async def _with_coordinator(cluster: Cluster, group_id: str, attempt: Callable[[int], Awaitable[T]]) -> T:
-    """What `attempt` finds out from the group's coordinator; it is looked up before each attempt."""
-
-    async def find_and_ask() -> T:
-        return await attempt(await _coordinator(cluster, group_id))
-
-    return await _until_found(cluster, find_and_ask)
-
-
-async def _until_found(cluster: Cluster, attempt: Callable[[], Awaitable[T]]) -> T:
-    deadline = asyncio.get_running_loop().time() + cluster.api_timeout_ms / 1000
-    failures = 0
-    while True:
-        try:
-            return await attempt()
-        except RefusedError as error:
-            if error.code not in _MOVED or asyncio.get_running_loop().time() >= deadline:
-                raise
-        await cluster.backoff(failures)
-        failures += 1
-
-
-async def _coordinator(cluster: Cluster, group_id: str) -> int:
-    request = FindCoordinatorRequest(key=group_id, coordinator_keys=[group_id])
-    connection = await cluster.any_connection()
-    version = connection.version(ApiKey.FIND_COORDINATOR)
-    answer: FindCoordinatorResponse = await cluster.ask(ApiKey.FIND_COORDINATOR, request)
-    found = answer.coordinators[0] if version >= _FIRST_VERSION_WITH_KEYS and answer.coordinators else answer
-    _check(found.error_code, f"the coordinator of group {group_id!r}", found.error_message)
-    if found.node_id not in cluster.brokers:
-        await cluster.refresh()
-    return found.node_id
-
-
-def _check(error_code: int, what: str, message: str | None = None) -> None:
-    if error_code:
-        raise RefusedError(error_code_of(error_code), what, message)
+    await with_coordinator(cluster, group_id, attempt)
 
 
 # ---- descriptions

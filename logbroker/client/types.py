@@ -32,8 +32,12 @@ __all__ = [
     "OffsetAt",
     "OffsetSpec",
     "Partition",
+    "PartitionProducer",
+    "ResourceType",
     "Topic",
     "TopicPartition",
+    "Transaction",
+    "TransactionListing",
     "parse_bootstrap_servers",
 ]
 
@@ -80,6 +84,16 @@ class ConfigSource(IntEnum):
     DYNAMIC_BROKER_LOGGER_CONFIG = 6
     CLIENT_METRICS_CONFIG = 7
     GROUP_CONFIG = 8
+
+
+class ResourceType(IntEnum):
+    """What has configs; the numbers are the protocol's."""
+
+    TOPIC = 2
+    BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
+    GROUP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +206,39 @@ class Group:
     coordinator: int
     members: tuple[GroupMember, ...]
     epoch: int | None = None
+
+
+class TransactionListing(NamedTuple):
+    """A transactional id in a list, and where its transaction stands."""
+
+    transactional_id: str
+    producer_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transactional id as its coordinator describes it; `started_ms` is -1 where none is under way."""
+
+    transactional_id: str
+    state: str
+    coordinator: int
+    producer_id: int
+    producer_epoch: int
+    timeout_ms: int
+    started_ms: int
+    partitions: tuple[TopicPartition, ...]
+
+
+class PartitionProducer(NamedTuple):
+    """A producer as a partition remembers it; `transaction_start` is the first offset of its open transaction, or -1."""
+
+    producer_id: int
+    producer_epoch: int
+    last_sequence: int
+    last_timestamp_ms: int
+    coordinator_epoch: int
+    transaction_start: int
 
 
 class OffsetAt(NamedTuple):

@@ -52,6 +52,26 @@ class CoordinatorLog(Protocol):
         """
         ...
 
+    def append_marker(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int = 0,
+        on_done: Callable[[AppendOutcome], None],
+    ) -> object:
+        """End a producer's transaction with a control batch, in order, at once; `on_done` as with `append_as_leader`.
+
+        With transaction version 2 the marker's epoch must be newer than that of the transaction's records (KIP-890).
+
+        Raises:
+            BrokerError: Nothing was appended: INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, or what an append may raise.
+
+        """
+        ...
+
     async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
         """Whole batches from the one that holds `offset` on, about `max_bytes` of them and at least one.
 

@@ -7,9 +7,8 @@ once and with records for `Shard.write`; whatever it promised in the reply waits
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from logbroker.base.error_codes import ErrorCode
 
@@ -23,13 +22,24 @@ Undo: TypeAlias = Callable[[], object]
 """Takes back what the state machine changed in memory for a write that was refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedRecord:
+class LoadedRecord(NamedTuple):
     """The last word on one key: what a fully compacted log would hold of it."""
 
     offset: int
     key: bytes
     value: bytes
+
+
+class RecordWriter(Protocol):
+    """What a state machine writes to: a `shard.Shard`."""
+
+    def write(self, records: Sequence[Record], done: Done, undo: Undo | None = None) -> None:
+        """See `Shard.write`."""
+        ...
+
+    def after_writes(self, done: Done) -> None:
+        """See `Shard.after_writes`."""
+        ...
 
 
 class StateMachine(Protocol):
@@ -50,4 +60,22 @@ class StateMachine(Protocol):
 
     def unloaded(self, error: ErrorCode) -> None:
         """The shard serves no longer. Answer everybody who waits with `error`, cancel timers, write nothing."""
+        ...
+
+
+@runtime_checkable
+class TransactionalMachine(Protocol):
+    """A state machine whose records may be parts of producers' transactions."""
+
+    def replay_open(
+        self, producer_id: int, producer_epoch: int, record: LoadedRecord, *, is_superseded: bool
+    ) -> None:
+        """Take over a record of a transaction that has no marker in the log; after all others, in offset order.
+
+        `is_superseded`: a later record of the key counts already, and wins whatever becomes of the transaction.
+
+        Raises:
+            ValueError: The record is damaged.
+
+        """
         ...

@@ -182,14 +182,8 @@ class CoordinatorRuntime(Generic[M]):
             async with self._slots:
                 replayed = await replay(log, self.topic, index)
             machine = self._new_machine(shard)
-            for record in replayed.records:
-                try:
-                    machine.replay(record)
-                except ValueError as error:
-                    raise ReplayError(
-                        f"{self.topic}-{index} has a record at offset {record.offset} that can't be read: {error}; "
-                        "`logbroker log dump` shows it"
-                    ) from error
+            for _ in replayed.hand_over(machine):
+                await asyncio.sleep(0)
         except BrokerError as error:
             shard.fail(str(error))
             return
@@ -209,7 +203,7 @@ class CoordinatorRuntime(Generic[M]):
             topic=self.topic,
             partition=index,
             records=replayed.records_read,
-            live=len(replayed.records),
+            live=replayed.live,
             size_bytes=replayed.bytes_read,
             seconds=round(clock.monotonic() - started, 3),
         )

@@ -10,6 +10,8 @@ one call. When the log says *durable*, each event's `done(NONE)` runs, in order.
 
 - The append is refused (raises): nothing of it is in the log. Every event in it is undone, newest first, then told the
   error. Nothing later exists that could have built on it: later events of the tick were in the same batch.
+- A transaction's records and its marker are batches of their own, appended at once, behind everything that was queued before
+  them: a refusal (a fenced producer, say) concerns nobody else.
 - The append fails after it got its offset: whether the records survive is known only by the log. The shard
   fails: everybody is answered, the memory is dropped, and the log is read again after a while.
 - Nothing is heard within the write timeout: the events are told REQUEST_TIMED_OUT. Their records may still become
@@ -203,20 +205,69 @@ class Shard(Generic[M]):
                 exceed the batch limit, NOT_COORDINATOR when the shard does not serve.
 
         """
-        if self.state is not ShardState.ACTIVE:
-            raise BrokerError(ErrorCode.NOT_COORDINATOR, f"{self.topic}-{self.index} is {self.state.value}")
-        size_bytes = _size_bound(records)
-        limit = self._services.limits.batch_bytes
-        if size_bytes + HEADER_SIZE > limit:
-            raise BrokerError(
-                ErrorCode.RECORD_LIST_TOO_LARGE,
-                f"{len(records)} records of about {size_bytes} bytes exceed the {limit} bytes that a batch of "
-                f"{self.topic} may have; raise offsets.topic max.message.bytes or send less at once",
-            )
+        _, size_bytes = self._writable(records)
         self._open.append(_Event(records, size_bytes, done, undo))
         if not self._flush_due:
             self._flush_due = True
             self._services.defer(self._flush)
+
+    def flush(self) -> None:
+        """Append what is queued without waiting for the end of the tick; what is refused is taken back before this returns."""
+        self._flush_queued()
+
+    def write_transactional(
+        self, producer_id: int, producer_epoch: int, records: Sequence[Record], done: Done
+    ) -> None:
+        """Append `records` as a batch of a producer's transaction, now; `done` when it is durable.
+
+        The batch has no sequence numbers: a coordinator writes it once. The state machine calls `flush`, applies the effect, calls
+        this, and takes the effect back if this raises.
+
+        Raises:
+            BrokerError: Nothing was appended and `done` will not be called: RECORD_LIST_TOO_LARGE, NOT_COORDINATOR,
+                INVALID_PRODUCER_EPOCH, or what was wrong with the log.
+
+        """
+        log, size_bytes = self._writable(records)
+        batch = _batch_of(
+            records,
+            self._services.clock.wall_ms(),
+            BatchBuilder(producer_id=producer_id, producer_epoch=producer_epoch, transactional=True),
+        )
+        self._write_now(
+            _Event(records, size_bytes, done, None),
+            partial(log.append_as_leader, batch, from_client=False),
+        )
+
+    def write_marker(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int,
+        done: Done,
+    ) -> None:
+        """Append the marker that ends a producer's transaction, now, as `write_transactional`; `done` when it is durable.
+
+        Raises:
+            BrokerError: Nothing was appended and `done` will not be called: INVALID_PRODUCER_EPOCH,
+                TRANSACTION_COORDINATOR_FENCED, NOT_COORDINATOR, or what was wrong with the log.
+
+        """
+        log, _ = self._writable(())
+        self._write_now(
+            _Event((), 0, done, None),
+            partial(
+                log.append_marker,
+                producer_id,
+                producer_epoch,
+                coordinator_epoch,
+                commit=commit,
+                transaction_version=transaction_version,
+            ),
+        )
 
     def after_writes(self, done: Done) -> None:
         """Call `done` when everything written so far is durable, or at once when it is.
@@ -235,9 +286,36 @@ class Shard(Generic[M]):
         """Events that wait for durability."""
         return len(self._open) + sum(len(append.events) for append in self._appends)
 
+    def _writable(self, records: Sequence[Record]) -> tuple[CoordinatorLog, int]:
+        """The log, and at least what `records` add to a batch, if they can be written."""
+        log = self._log
+        if self.state is not ShardState.ACTIVE or log is None:
+            raise BrokerError(ErrorCode.NOT_COORDINATOR, f"{self.topic}-{self.index} is {self.state.value}")
+        size_bytes = _size_bound(records)
+        limit = self._services.limits.batch_bytes
+        if size_bytes + HEADER_SIZE > limit:
+            raise BrokerError(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"{len(records)} records of about {size_bytes} bytes exceed the {limit} bytes that a batch of "
+                f"{self.topic} may have; raise offsets.topic max.message.bytes or send less at once",
+            )
+        return log, size_bytes
+
+    def _write_now(self, event: _Event, append: Callable[..., object]) -> None:
+        """Append `event` in a batch that nothing else shares."""
+        if self._open:
+            raise RuntimeError("what was queued before it must be flushed first")
+        error = self._append([event], append)
+        if error is not None:
+            raise error
+
     def _flush(self) -> None:
-        """End of the tick: append what was queued, as few batches as the limit allows, in order."""
+        """End of the tick."""
         self._flush_due = False
+        self._flush_queued()
+
+    def _flush_queued(self) -> None:
+        """Append what was queued, as few batches as the limit allows, in order."""
         events = self._open
         self._open = []
         limit = self._services.limits.batch_bytes
@@ -248,36 +326,37 @@ class Shard(Generic[M]):
             while position < len(events) and size_bytes + events[position].size_bytes <= limit:
                 size_bytes += events[position].size_bytes
                 position += 1
-            error = self._append(self._log, events[first:position])
-            if error is not ErrorCode.NONE:
+            records = [record for event in events[first:position] for record in event.records]
+            if not records:
+                # Only readers are left, whose writes went in the batch before.
+                self._follow_last(events[first:position])
+                continue
+            batch = _batch_of(records, self._services.clock.wall_ms(), BatchBuilder())
+            error = self._append(
+                events[first:position], partial(self._log.append_as_leader, batch, from_client=False)
+            )
+            if error is not None:
                 # What was queued behind it may have been built on it.
-                _refuse(events[first:], error)
+                _refuse(events[first:], error.code)
                 return
 
-    def _append(self, log: CoordinatorLog, events: list[_Event]) -> ErrorCode:
+    def _append(self, events: list[_Event], do_append: Callable[..., object]) -> BrokerError | None:
         services = self._services
         append = _Append(events, services.clock.monotonic() + services.limits.timeout_ms / 1000)
         self._appends.append(append)
-        records = [record for event in events for record in event.records]
-        if not records:
-            # Only readers are left, whose writes went in the batch before.
-            self._appends.pop()
-            self._follow_last(events)
-            return ErrorCode.NONE
-        batch = _batch_of(records, services.clock.wall_ms())
         try:
-            log.append_as_leader(batch, from_client=False, on_done=partial(self._appended, append))
+            do_append(on_done=partial(self._appended, append))
         except BrokerError as error:
             self._appends.remove(append)
-            return error.code
+            return error
         except Exception as error:
             # An unforeseen error of the layers below: the state is taken back all the same, or memory and log differ.
             _log.error("append failed", topic=self.topic, partition=self.index, error=error)
             self._appends.remove(append)
-            return ErrorCode.UNKNOWN_SERVER_ERROR
+            return BrokerError(ErrorCode.UNKNOWN_SERVER_ERROR, "append failed")
         if self._timer is None and self._appends:
             self._timer = services.timers.call_at(self._appends[0].deadline, self._overdue)
-        return ErrorCode.NONE
+        return None
 
     def _follow_last(self, readers: list[_Event]) -> None:
         if self._appends:
@@ -353,8 +432,7 @@ def _size_bound(records: Sequence[Record]) -> int:
     return sum(len(key) + (len(value) if value else 0) + _RECORD_OVERHEAD for key, value in records)
 
 
-def _batch_of(records: list[Record], now_ms: int) -> bytearray:
-    builder = BatchBuilder()
+def _batch_of(records: Sequence[Record], now_ms: int, builder: BatchBuilder) -> bytearray:
     for key, value in records:
         builder.append(now_ms, key, value)
     return builder.build()

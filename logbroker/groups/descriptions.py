@@ -7,12 +7,9 @@ from typing import Final
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.runtime import CoordinatorRuntime
-from logbroker.groups.classic.group import ClassicGroup
-from logbroker.groups.classic.states import State
 from logbroker.groups.machine import GroupMachine
 from logbroker.wire.messages.describe_groups import (
     DescribedGroup,
-    DescribedGroupMember,
     DescribeGroupsRequest,
     DescribeGroupsResponse,
 )
@@ -21,8 +18,8 @@ from logbroker.wire.messages.list_groups import ListedGroup, ListGroupsRequest, 
 NOT_FOUND_FROM: Final = 6
 """DescribeGroups version from which an unknown group is an error, and not a dead group."""
 
-CLASSIC_TYPE: Final = "classic"
-"""What ListGroups calls groups under the classic protocol."""
+DEAD: Final = "Dead"
+"""The state of what doesn't exist."""
 
 GROUP_OPERATIONS: Final = sum(1 << operation for operation in (3, 6, 8, 10, 11))
 """Everything that can be done to a group (READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS), as bits by
@@ -50,49 +47,31 @@ def list_groups(runtime: CoordinatorRuntime[GroupMachine], request: ListGroupsRe
         return ListGroupsResponse(error_code=ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
     states = {state.strip().lower() for state in request.states_filter}
     types = {kind.strip().lower() for kind in request.types_filter}
-    if types and CLASSIC_TYPE not in types:
-        return ListGroupsResponse()
-    return ListGroupsResponse(
-        groups=[
-            ListedGroup(group.group_id, group.protocol_type or "", group.state.value, CLASSIC_TYPE)
-            for machine in runtime.machines()
-            for group in machine.groups.values()
-            if not states or group.state.value.lower() in states
-        ]
-    )
+    listed = []
+    for machine in runtime.machines():
+        for group in machine.groups.values():
+            kind = machine.kind_of(group)
+            summary = kind.summary(group)
+            if (not types or kind.name in types) and (not states or summary.state.lower() in states):
+                listed.append(ListedGroup(group.group_id, summary.protocol_type, summary.state, kind.name))
+    return ListGroupsResponse(groups=listed)
 
 
 def _describe_one(runtime: CoordinatorRuntime[GroupMachine], group_id: str, version: int) -> DescribedGroup:
     try:
-        group = runtime.machine_for(group_id).groups.get(group_id)
+        machine = runtime.machine_for(group_id)
     except BrokerError as error:
         return DescribedGroup(error_code=error.code, error_message=error.message, group_id=group_id)
-    if group is None:
-        answer = DescribedGroup(group_id=group_id, group_state=State.DEAD.value)
-        if version >= NOT_FOUND_FROM:
-            answer.error_code = ErrorCode.GROUP_ID_NOT_FOUND
-            answer.error_message = f"Group {group_id} not found."
-        return answer
-    return DescribedGroup(
-        group_id=group_id,
-        group_state=group.state.value,
-        protocol_type=group.protocol_type or "",
-        protocol_data=(group.protocol_name or "") if group.state is State.STABLE else "",
-        members=_members(group),
-    )
+    group = machine.groups.get(group_id)
+    if group is not None:
+        return machine.kind_of(group).describe(group, version)
+    return not_found(group_id, f"Group {group_id} not found.", version)
 
 
-def _members(group: ClassicGroup) -> list[DescribedGroupMember]:
-    """Everybody; metadata only in a stable group, where it is known which protocol's it is to be."""
-    stable = group.state is State.STABLE
-    return [
-        DescribedGroupMember(
-            member.member_id,
-            member.instance_id,
-            member.client_id,
-            member.client_host,
-            member.metadata(group.protocol_name) if stable else b"",
-            member.assignment,
-        )
-        for member in group.members.values()
-    ]
+def not_found(group_id: str, why: str, version: int) -> DescribedGroup:
+    """What there is to say of a group that doesn't exist, or is none that DescribeGroups is for."""
+    answer = DescribedGroup(group_id=group_id, group_state=DEAD)
+    if version >= NOT_FOUND_FROM:
+        answer.error_code = ErrorCode.GROUP_ID_NOT_FOUND
+        answer.error_message = why
+    return answer

@@ -8,29 +8,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from logbroker.base.metrics import Metric
 from logbroker.coordination.runtime import CoordinatorRuntime
 from logbroker.coordination.shard import ShardState
-from logbroker.groups.classic.states import State
 from logbroker.groups.machine import GroupMachine
+
+STATES: Final = ("Empty", "PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling", "Stable")
+"""Of groups of all kinds, in the order of a group's life."""
 
 
 def collect(runtime: CoordinatorRuntime[GroupMachine]) -> Iterator[Metric]:
     """The metrics, counted now."""
     machines = list(runtime.machines())
-    states = Counter(group.state for machine in machines for group in machine.groups.values())
+    summaries = [
+        machine.kind_of(group).summary(group) for machine in machines for group in machine.groups.values()
+    ]
+    states = Counter(summary.state for summary in summaries)
     yield Metric(
         "logbroker_groups",
         "Groups by state.",
         "gauge",
-        [((("state", state.value),), states[state]) for state in State if state is not State.DEAD],
+        [((("state", state),), states[state]) for state in STATES],
     )
     yield Metric(
         "logbroker_group_members",
         "Members of all groups.",
         "gauge",
-        [((), sum(len(group.members) for machine in machines for group in machine.groups.values()))],
+        [((), sum(summary.members for summary in summaries))],
     )
     yield Metric(
         "logbroker_group_offsets",

@@ -7,13 +7,14 @@ the live offsets take; nothing of what was overwritten stays.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 from uuid import UUID
 
 from logbroker.coordination.formats.consumer_offsets import NO_TIMESTAMP, OffsetCommitValue
-from logbroker.groups.classic.group import ClassicGroup
-from logbroker.groups.classic.states import State
-from logbroker.groups.subscriptions import CONSUMER_PROTOCOL_TYPE
+from logbroker.groups.kind import Group, Kind
 from logbroker.wire.schema import ZERO_UUID
+
+G = TypeVar("G", bound=Group)
 
 
 class OffsetStore:
@@ -92,28 +93,15 @@ def belongs_to(value: OffsetCommitValue, topic_id: UUID) -> bool:
 
 
 def is_expired(
-    group: ClassicGroup, topic: str, value: OffsetCommitValue, now_ms: int, retention_ms: int
+    kind: Kind[G], group: G, topic: str, value: OffsetCommitValue, now_ms: int, retention_ms: int
 ) -> bool:
     """Whether an offset may be forgotten, by Kafka's rules (KIP-211).
 
-    A group without a protocol type only stores offsets: its offsets age from their commit. In an empty group they age from
-    when it became empty (from the commit, if that isn't known). In a stable consumer group those of topics that nobody
-    subscribes to age from their commit. Nothing else ages. An offset that came with its own retention time (OffsetCommit
-    2-4) ends with that.
+    The group's kind says from when on it ages, and none of a topic that members subscribe to does. An offset that came with
+    its own retention time (OffsetCommit 2-4) ends with that.
     """
-    if group.protocol_type is None:
-        base_ms = value.commit_timestamp
-    elif group.state is State.EMPTY:
-        base_ms = value.commit_timestamp if group.state_since_ms is None else group.state_since_ms
-    elif (
-        group.state is State.STABLE
-        and group.protocol_type == CONSUMER_PROTOCOL_TYPE
-        and group.topics is not None
-    ):
-        base_ms = value.commit_timestamp
-    else:
-        return False
-    if group.is_subscribed_to(topic):
+    base_ms = kind.offsets_age_from_ms(group, value.commit_timestamp)
+    if base_ms is None or kind.is_subscribed_to(group, topic):
         return False
     if value.expire_timestamp != NO_TIMESTAMP:
         return now_ms >= value.expire_timestamp

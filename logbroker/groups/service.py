@@ -31,10 +31,16 @@ from logbroker.coordination.shard import Shard, ShardServices, ShardState, Write
 from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
+from logbroker.groups.consumer.kind import ConsumerServices
+from logbroker.groups.consumer.limits import SettingsLimits
+from logbroker.groups.consumer.topics import ImageTopics
+from logbroker.groups.consumer_requests import ConsumerRequests
+from logbroker.groups.deletions import delete_groups, delete_offsets
 from logbroker.groups.errors import write_error
 from logbroker.groups.machine import GroupMachine, GroupServices
 from logbroker.groups.metrics import collect
-from logbroker.groups.offset_requests import OffsetRequests
+from logbroker.groups.offset_commits import Admit, OffsetCommits
+from logbroker.groups.offset_fetches import OffsetFetches
 from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.events import (
     BrokerConfigChanged,
@@ -45,12 +51,15 @@ from logbroker.metadata.events import (
 )
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService
+from logbroker.wire.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from logbroker.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
 from logbroker.wire.messages.offset_commit import OffsetCommitRequest, OffsetCommitResponse
+from logbroker.wire.messages.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
 from logbroker.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchResponse
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from logbroker.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 """Where groups and their offsets are kept."""
@@ -113,6 +122,7 @@ class GroupService:
 
     Attributes:
         runtime: The shards.
+        consumer: Requests of the consumer protocol.
 
     """
 
@@ -133,8 +143,12 @@ class GroupService:
         self._tasks = tasks
         settings = metadata.image.settings
         self._protocol = ClassicProtocol(_limits(metadata.image))
+        call_soon = defer or asyncio.get_running_loop().call_soon
+        consumer = ConsumerServices(
+            SettingsLimits(lambda: metadata.image), lambda: ImageTopics(metadata.image), call_soon
+        )
         self._machine_services = GroupServices(
-            self._protocol, clock, timers, self._topic_id, self._retention_ms
+            self._protocol, clock, timers, self._topic_id, self._retention_ms, consumer
         )
         self._expiry: TimerHandle | None = None
         self._closing = False
@@ -142,13 +156,15 @@ class GroupService:
         services = ShardServices(
             clock,
             timers,
-            defer or asyncio.get_running_loop().call_soon,
+            call_soon,
             WriteLimits(settings.message_max_bytes, settings.offsets_commit_timeout_ms),
         )
         self.runtime: CoordinatorRuntime[GroupMachine] = CoordinatorRuntime(
             OFFSETS_TOPIC, self._open_log, self._new_machine, services, tasks
         )
-        self._offsets = OffsetRequests(self.runtime, lambda: metadata.image, clock)
+        self.consumer = ConsumerRequests(self.runtime, consumer)
+        self._commits = OffsetCommits(self.runtime, lambda: metadata.image, clock)
+        self._fetches = OffsetFetches(self.runtime, lambda: metadata.image)
 
     # ---- life
 
@@ -188,6 +204,7 @@ class GroupService:
                 self._lead()
         elif isinstance(event, (BrokerConfigChanged, SettingsReloaded)):
             self._protocol.limits = _limits(image)
+        self.consumer.follow(event)
         return None
 
     async def ensure_topic(self) -> None:
@@ -324,14 +341,58 @@ class GroupService:
     def commit(
         self, request: OffsetCommitRequest, version: int
     ) -> OffsetCommitResponse | Completion[OffsetCommitResponse]:
-        """OffsetCommit: see `OffsetRequests.commit`."""
-        return self._offsets.commit(request, version)
+        """OffsetCommit: see `OffsetCommits.commit`."""
+        return self._commits.commit(request, version)
+
+    def txn_offset_commit(
+        self, request: TxnOffsetCommitRequest, version: int, admit: Admit | None = None
+    ) -> TxnOffsetCommitResponse | Completion[TxnOffsetCommitResponse]:
+        """TxnOffsetCommit: see `OffsetCommits.commit_transactional`."""
+        return self._commits.commit_transactional(request, version, admit)
+
+    def complete_transaction(
+        self,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        commit: bool,
+        transaction_version: int = 0,
+    ) -> Completion[ErrorCode]:
+        """Write the marker of a transaction that has offsets in this partition of `__consumer_offsets`; NONE when it is durable."""
+        waiter: Completion[ErrorCode] = Completion()
+        shard = self.runtime.shard(partition)
+        if shard is None:
+            waiter.set(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+            return waiter
+        try:
+            shard.machine().committed.complete(
+                producer_id,
+                producer_epoch,
+                coordinator_epoch,
+                commit=commit,
+                transaction_version=transaction_version,
+                done=waiter.set,
+            )
+        except BrokerError as refused:
+            waiter.set(refused.code)
+        return waiter
 
     def fetch(
         self, request: OffsetFetchRequest, version: int
     ) -> OffsetFetchResponse | Completion[OffsetFetchResponse]:
-        """OffsetFetch: see `OffsetRequests.fetch`."""
-        return self._offsets.fetch(request, version)
+        """OffsetFetch: see `OffsetFetches.fetch`."""
+        return self._fetches.fetch(request, version)
+
+    def delete_offsets(
+        self, request: OffsetDeleteRequest
+    ) -> OffsetDeleteResponse | Completion[OffsetDeleteResponse]:
+        """OffsetDelete: see `deletions.delete_offsets`."""
+        return delete_offsets(self.runtime, self._metadata.image, request)
+
+    def delete_groups(self, request: DeleteGroupsRequest) -> Completion[DeleteGroupsResponse]:
+        """DeleteGroups: see `deletions.delete_groups`."""
+        return delete_groups(self.runtime, request)
 
     # ---- who coordinates what
 

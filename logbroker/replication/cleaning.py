@@ -46,11 +46,14 @@ class Cleaning:
         self._looking = False
         self._rest_until = 0.0
         self._closing = False
+        self.settings = Settings()
+        """Those of the last tick."""
         self.max_dirty_percent = 0.0
         """Of the dirtiest log, when a round last looked."""
 
     def tick(self, settings: Settings) -> None:
-        """Begin a round if one is due."""
+        """Begin a round if one is due; what the settings say counts for every round and pass from now on."""
+        self.settings = settings
         if (
             self._closing
             or self._looking
@@ -60,9 +63,9 @@ class Cleaning:
         ):
             return
         self._looking = True
-        self._spawn(self._round(settings))
+        self._spawn(self._round())
 
-    async def _round(self, settings: Settings) -> None:
+    async def _round(self) -> None:
         try:
             found = await self._look()
         finally:
@@ -70,7 +73,7 @@ class Cleaning:
         chosen = dirtiest(found)
         self.max_dirty_percent = max((one.ratio * 100 for one in found), default=0.0)
         if chosen is None or self._closing:
-            self._rest_until = self._clock.monotonic() + settings.log_cleaner_backoff_ms / 1000
+            self._rest_until = self._clock.monotonic() + self.settings.log_cleaner_backoff_ms / 1000
             while self._free:
                 self._free.pop().close()
             return
@@ -89,10 +92,10 @@ class Cleaning:
                 runner.close()
             else:
                 self._free.append(runner)
-                self.tick(settings)
+                self.tick(self.settings)
 
-        directory.cleaner.clean(chosen, runner, f"cleaner-{number}", options_of(settings), over)
-        self.tick(settings)
+        directory.cleaner.clean(chosen, runner, f"cleaner-{number}", options_of(self.settings), over)
+        self.tick(self.settings)
 
     async def _look(self) -> list[Dirtiness]:
         """Every log that may be compacted now, as it is."""

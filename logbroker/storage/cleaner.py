@@ -68,6 +68,7 @@ class Cleaner:
             and not log.truncating
             and log not in self._running
             and not self._directory.closing
+            and self._directory.stats.checkpoints > 0  # until then the ring may tell of swaps that an earlier life made
             and self._retry_ms.get(log, 0) <= now_ms
         )
 
@@ -140,7 +141,7 @@ class _Pass:
         self._before_bytes = sum(segment.size for segment in found.segments)
         self._after_bytes = 0
         self._began_ms = directory.clock.wall_ms()
-        self._job = _job_of(found, options, self._began_ms)
+        self._job = job_of(found, options, self._began_ms)
 
     def begin(self) -> None:
         """Fill the map."""
@@ -271,7 +272,8 @@ class _Pass:
         self._on_done()
 
 
-def _job_of(found: Dirtiness, options: CleanerOptions, now_ms: int) -> Job:
+def job_of(found: Dirtiness, options: CleanerOptions, now_ms: int) -> Job:
+    """All that a pass over this log has to know."""
     log = found.log
     config = log.config
     following = [segment.base_offset for segment in log.segments[1 : len(found.segments) + 1]]

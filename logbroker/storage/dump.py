@@ -22,8 +22,9 @@ from uuid import UUID
 from logbroker.base.errors import ConfigError, CorruptionError, InvalidBatchError
 from logbroker.base.ids import kafka_uuid
 from logbroker.records.batch import BatchHeader, Codec
+from logbroker.records.control import parse_marker
 from logbroker.records.iterator import iter_records
-from logbroker.storage import checkpoint_file, snapshot_file
+from logbroker.storage import checkpoint_file, snapshot_file, transaction_index
 from logbroker.storage.dump_journal import ring_rows
 from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY
 from logbroker.storage.producer_state import ProducerStates
@@ -55,6 +56,8 @@ def dump(path: str, *, records: bool = False) -> Iterator[Row]:
         return _index_rows(path, _base_of(name), OFFSET_ENTRY.size, _offset_entry)
     if name.endswith(".timeindex"):
         return _index_rows(path, _base_of(name), TIME_ENTRY.size, _time_entry)
+    if name.endswith(".txnindex"):
+        return _guarded(path, _aborted_rows)
     if name.endswith(".snapshot"):
         return _guarded(path, _snapshot_rows)
     if name.endswith(".ring"):
@@ -64,7 +67,7 @@ def dump(path: str, *, records: bool = False) -> Iterator[Row]:
     if name in _TEXTS:
         return _guarded(path, _text_rows)
     raise ConfigError(
-        f"{path} is no file that can be shown; .log, .index, .timeindex, .snapshot, .ring, checkpoint, "
+        f"{path} is no file that can be shown; .log, .index, .timeindex, .txnindex, .snapshot, .ring, checkpoint, "
         f"{', '.join(_TEXTS)} can"
     )
 
@@ -167,6 +170,10 @@ def _record_rows(position: int, header: BatchHeader, file: OsFile) -> Iterator[R
                 _put(shown, "value", value)
                 headers.append(shown)
             row["headers"] = headers
+            marker = parse_marker(data, header) if header.is_control else None
+            if marker is not None:
+                row["marker"] = "commit" if marker.commit else "abort"
+                row["coordinator_epoch"] = marker.coordinator_epoch
             yield row
     except InvalidBatchError as error:
         yield {"kind": "record", "position": position, "offset": header.base_offset, "problem": str(error)}
@@ -244,6 +251,17 @@ def _guarded(path: str, rows: Callable[[str, bytes], Iterator[Row]]) -> Iterator
         yield {"kind": "nothing", "position": position, "problem": what}
 
 
+def _aborted_rows(path: str, data: bytes) -> Iterator[Row]:
+    whole = len(data) // transaction_index.ENTRY.size * transaction_index.ENTRY.size
+    base_offset = _base_of(os.path.basename(path))
+    aborted = transaction_index.decode(data[:whole], path, base_offset=base_offset, end_offset=1 << 62)
+    for number, entry in enumerate(aborted):
+        yield {"kind": "entry", "position": number * transaction_index.ENTRY.size, **entry._asdict()}
+    if whole < len(data):
+        what = f"{len(data) - whole} bytes where an entry of {transaction_index.ENTRY.size} should be"
+        yield {"kind": "nothing", "position": whole, "problem": what}
+
+
 def _snapshot_rows(path: str, data: bytes) -> Iterator[Row]:
     producers = snapshot_file.decode(data, path)
     head_bytes = len(snapshot_file.encode({}))
@@ -288,6 +306,8 @@ def _checkpoint_rows(path: str, data: bytes) -> Iterator[Row]:
             "segments": [{"base_offset": base, "size_bytes": size} for base, size in point.segments],
             "leader_epochs": [{"epoch": epoch, "start_offset": first} for epoch, first in point.epochs],
         }
+        if point.aborted:
+            row["aborted"] = [{"base_offset": base, "entries": count} for base, count in point.aborted]
         if point.refused:
             row["refused"] = point.refused
         position += len(checkpoint_file.encode_point(point))

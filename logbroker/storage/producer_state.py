@@ -312,7 +312,8 @@ class ProducerStates:
             entry = entry._replace(epoch=producer_epoch, last_sequence=NO_SEQUENCE, batches=())
         self._entries[producer_id] = entry._replace(
             last_timestamp_ms=entry.last_timestamp_ms if now_ms is None else now_ms,
-            coordinator_epoch=max(coordinator_epoch, entry.coordinator_epoch),
+            # Never below 0: it also says that there was a marker, which `truncate_to` must know.
+            coordinator_epoch=max(coordinator_epoch, entry.coordinator_epoch, 0),
             transaction_first_offset=NO_OFFSET,
         )
         return ended

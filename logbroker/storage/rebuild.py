@@ -135,9 +135,8 @@ class Rebuild:
         ):
             yield from make_folders_steps(directory, [(self.path, self._topic_id)])
             exists = True
-        for number, swap in enumerate(plan.swaps if exists else (), 1):
-            again = any(later.segment_base <= swap.segment_base for later in plan.swaps[number:])
-            yield from finish_steps(vfs, self.path, swap, cut=plan.cut is not None or again)
+        for swap in plan.swaps if exists else ():
+            yield from finish_steps(vfs, self.path, swap, cut=plan.cut is not None)
             self._count_aborted(swap)
         names = vfs.listdir(self.path) if exists else []
         self._present = frozenset(bases_of(names))

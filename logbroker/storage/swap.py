@@ -16,7 +16,8 @@ there, it is in its place. The entry stays in the ring until a checkpoint that b
 segment's size: a point never speaks of a file whose name isn't durable, and a missing or short file is corruption as ever.
 
 The ring may hold batches of the replaced segments still. All of them are covered by the point that recovery begins with, because only
-segments that a *published* checkpoint knows as sealed are compacted; so recovery drops them (`replay.py`) and loses nothing.
+segments that a *published* checkpoint of this life knows as sealed are compacted; so recovery drops them (`replay.py`) and loses nothing.
+For the same reason the ring never speaks of two swaps of one segment.
 
 Whoever reads holds files, not names: what is under way ends on the old ones. What was read ahead on a lane for an old file is not
 mixed with the new one (`FilePool.replacements`). Loop only, but for `*_steps`.
@@ -70,7 +71,8 @@ class Swaps:
 
     def _begin(self, log: Log, olds: list[Segment], cleaned: Cleaned, on_done: Done) -> None:
         directory = self._directory
-        if directory.offline_reason is not None or log.refusal is not None or not _stand(log, olds):
+        over = directory.offline_reason is not None or directory.closing
+        if over or log.refusal is not None or not _stand(log, olds):
             on_done(False)
             return
         log.swapping = True

@@ -1,6 +1,6 @@
 """Checks one partition's folder of a stopped broker against what checkpoint and journal claim of it (`claims.py`).
 
-Of every segment: batches, offsets, leader epochs, both indexes; then that the segments follow one another from the log's start to
+Of every segment: batches, offsets, leader epochs, both indexes, aborted transactions; then that the segments follow one another from the log's start to
 its end, and the small files beside them. Bytes that nobody vouched for are a note after a crash and a problem
 after a clean stop, which leaves none. So are index entries of a segment that was still being written: they aren't synced, and nobody
 trusts them.
@@ -36,8 +36,11 @@ from logbroker.storage.segment_files import (
     SNAPSHOT_SUFFIX,
     SWAP_SUFFIX,
     TIME_INDEX_SUFFIX,
+    TXN_INDEX_SUFFIX,
     file_name,
 )
+from logbroker.storage.transaction_check import AbortedCheck
+from logbroker.storage.transaction_index import ENTRY as ABORTED_ENTRY
 from logbroker.storage.vfs import File, Vfs, read_whole
 
 EPOCH_FILE_NAME = "leader-epoch-checkpoint"
@@ -109,6 +112,8 @@ class PartitionVerifier:
         self._gaps_allowed = gaps_allowed
         self._on_bytes = on_bytes
         self._tail_note = _UNFLUSHED_TAIL
+        self._aborted_counts: dict[int, int] | None = None
+        """Entries in each segment's index of aborted transactions; None: the checkpoint isn't the last word about them."""
         self._swapping: set[int] = set()
         """Segments whose compacted files the next start puts in their places."""
 
@@ -131,6 +136,8 @@ class PartitionVerifier:
                 files[base] = self._vfs.file_size(self._log_path(base))
                 for gone in [other for other in files if base < other < swap.next_offset]:
                     del files[gone]
+        if not blind and point is not None and (plan is None or (plan.cut is None and not plan.swaps)):
+            self._aborted_counts = dict(point.aborted)
         claim = _whole(files) if blind else claim_of(point, plan, files)
         if not blind and point is None and plan is None:
             size = sum(files.values())
@@ -225,7 +232,10 @@ class PartitionVerifier:
             )
             if check is not None
         ]
+        aborted = self._open_aborted(claim)
         checks: list[Callable[[int, BatchHeader], None]] = [epochs.batch, *(index.batch for index in indexes)]
+        if aborted is not None:
+            checks.append(aborted.batch)
         epochs.begin(path)
 
         def on_batch(position: int, header: BatchHeader) -> None:
@@ -273,7 +283,38 @@ class PartitionVerifier:
                 report.note(
                     worst.path, worst.position, f"{worst.what} (not synced; nobody trusts it)", worst.offset
                 )
+        if aborted is not None:
+            if complete:
+                aborted.finish()
+            self._report_aborted(claim, aborted)
         return walk.next_offset if complete else None
+
+    def _open_aborted(self, claim: SegmentClaim) -> AbortedCheck | None:
+        """The check of the segment's aborted transactions, if it should have any, or has."""
+        path = f"{self._path}/{file_name(claim.base_offset, TXN_INDEX_SUFFIX)}"
+        counts = self._aborted_counts
+        count = None if counts is None else counts.get(claim.base_offset, 0)
+        if not self._vfs.exists(path):
+            return AbortedCheck(path, None, claim.base_offset, count) if count else None
+        file: File = self._vfs.open(path)
+        try:
+            most = claim.size_bytes // HEADER_SIZE * ABORTED_ENTRY.size
+            data = file.pread(min(file.size(), most), 0)
+            return AbortedCheck(path, data, claim.base_offset, count)
+        finally:
+            file.close()
+
+    def _report_aborted(self, claim: SegmentClaim, check: AbortedCheck) -> None:
+        report = self._report
+        report.index_entries += check.entry_count
+        if self._aborted_counts is not None:
+            report.problems += check.findings
+        else:  # cut or compacted since the checkpoint: the next start works out what holds
+            report.notes += [finding._replace(problem=False) for finding in check.findings]
+        if check.extra_bytes:
+            path = f"{self._path}/{file_name(claim.base_offset, TXN_INDEX_SUFFIX)}"
+            what = f"{check.extra_bytes} bytes behind the aborted transactions that the checkpoint counts"
+            report.unsettled(path, check.entry_count * ABORTED_ENTRY.size, what)
 
     def _open_index(
         self,

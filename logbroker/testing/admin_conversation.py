@@ -376,6 +376,19 @@ def _features(talk: Talk) -> None:
     update("without a name", FeatureUpdateKey("", 1))
     update("negative", FeatureUpdateKey("no.such", -1))
     update("of no kind", FeatureUpdateKey("no.such", 1, upgrade_type=9))
+    for version in range(3):
+        update(
+            f"to a level there isn't, v{version}",
+            FeatureUpdateKey("transaction.version", 99),
+            version=version,
+            only=False,
+        )
+        update(
+            f"to where it is, v{version}",
+            FeatureUpdateKey("transaction.version", 2),
+            version=version,
+            only=False,
+        )
 
 
 def _security(talk: Talk) -> None:

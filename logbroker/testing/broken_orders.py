@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
 
-from logbroker.storage import recovery, replay
+from logbroker.storage import cleaning_choice, rebuild, recovery, replay
 from logbroker.storage.append import JournalItem
 from logbroker.storage.checkpointer import Checkpointer
 from logbroker.storage.commit_path import CommitPath
@@ -21,12 +21,14 @@ from logbroker.storage.file_pool import FilePool
 from logbroker.storage.flush_policy import FlushPolicy
 from logbroker.storage.journal import Journal
 from logbroker.storage.journal_contents import Generation, read_contents
-from logbroker.storage.journal_format import LOG_START, PAGE_CACHE, TRUNCATE
+from logbroker.storage.journal_format import COMPACTED, LOG_START, PAGE_CACHE, TRUNCATE
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.producer_state import DuplicateOf, ProducerEntry, ProducerStates
 from logbroker.storage.rebuild import Rebuild
 from logbroker.storage.replay import Piece
+from logbroker.storage.segment import Segment
+from logbroker.storage.swap import Swaps
 from logbroker.storage.vfs import File
 
 Patch = AbstractContextManager[object]
@@ -359,3 +361,53 @@ def unguarded_lanes() -> Patch:
         return steps
 
     return patch.object(LogDirectory, "guarded", wrong)
+
+
+def unannounced_swap() -> Patch:
+    """A compacted segment takes its place, and the journal says nothing about it."""
+    enqueue = CommitPath.enqueue
+
+    def wrong(self: CommitPath, item: JournalItem) -> None:
+        if item.kind == COMPACTED and item.on_done is not None:
+            item.on_done(item)
+        else:
+            enqueue(self, item)
+
+    init = LogDirectory.__init__
+
+    def made(self: LogDirectory, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        self.enqueue = lambda item: wrong(self.commit_path, item)
+
+    return patch.object(LogDirectory, "__init__", made)
+
+
+def swap_beside_checkpoint() -> Patch:
+    """Checkpoints and write-backs go on while the files of a swap change their names."""
+    swap = Swaps._swap
+
+    def wrong(self: Swaps, *arguments: Any) -> None:
+        swap(self, *arguments)
+        self._directory.checkpointer.release()
+        self._directory.checkpointer.start()
+
+    return patch.object(Swaps, "_swap", wrong)
+
+
+def unpublished_segments() -> Patch:
+    """Compaction takes segments that no published checkpoint knows as sealed."""
+
+    def wrong(segment: Segment) -> bool:
+        return segment.sealed and segment.placed and not segment.dropped and segment.size == segment.written
+
+    return patch.object(cleaning_choice, "is_settled", wrong)
+
+
+def unfinished_swap() -> Patch:
+    """Recovery leaves the files of an announced swap where they are."""
+
+    def wrong(*_arguments: Any, **_options: Any) -> Steps[None]:
+        return
+        yield
+
+    return patch.object(rebuild, "finish_steps", wrong)

@@ -11,6 +11,7 @@ durable, `advance` lets time pass timer by timer.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from math import ceil, inf
 from typing import Generic, TypeVar
@@ -25,6 +26,7 @@ from logbroker.coordination.replay import replay
 from logbroker.coordination.shard import Shard, ShardServices, WriteLimits
 from logbroker.records.batch import parse_header, stamp
 from logbroker.records.builder import BatchBuilder
+from logbroker.records.control import build_marker
 from logbroker.records.iterator import decode_records
 
 M = TypeVar("M", bound=StateMachine)
@@ -125,6 +127,20 @@ class MemoryLog:
             self.settle()
         return base_offset
 
+    def append_marker(
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        coordinator_epoch: int,
+        *,
+        commit: bool,
+        transaction_version: int = 0,
+        on_done: Callable[[AppendOutcome], None],
+    ) -> int:
+        """See `CoordinatorLog`."""
+        batch = build_marker(producer_id, producer_epoch, coordinator_epoch, commit=commit, timestamp_ms=0)
+        return self.append_as_leader(batch, from_client=False, on_done=on_done)
+
     async def read_async(self, offset: int, max_bytes: int) -> list[Buffer]:
         """See `CoordinatorLog`."""
         await asyncio.sleep(0)
@@ -223,8 +239,7 @@ class Bench(Generic[M]):
         self.shard.begin_loading()
         replayed = asyncio.run(replay(self.log, self.topic, 0))
         machine = self._new_machine(self, self.shard)
-        for record in replayed.records:
-            machine.replay(record)
+        deque(replayed.hand_over(machine), maxlen=0)
         self.shard.activate(self.log, machine)
 
     def restart(self, log: MemoryLog | None = None) -> None:

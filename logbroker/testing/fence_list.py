@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from logbroker.testing import broken_orders as broken
-from logbroker.testing import fence_scenarios
+from logbroker.testing import compaction_scenarios, fence_scenarios
 from logbroker.testing.fence_scenarios import Scenario
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_faults import Fault
@@ -49,6 +49,10 @@ SYNCS = {
     "checkpointer.Checkpointer._sync_steps:datasync": (
         "1",
         "Segments are durable before a checkpoint vouches for them.",
+    ),
+    "compaction._Output.finish_steps:datasync": (
+        "1",
+        "What compaction wrote is durable before it takes the place of what it was made of.",
     ),
     "deletion.Deletions._rename_steps:sync_dir": (
         "1",
@@ -120,6 +124,18 @@ SYNCS = {
         "1",
         "A deleted partition's folder that recovery removed doesn't come back once the journal has forgotten the deletion.",
     ),
+    "swap.Swaps._name_steps:sync_dir": (
+        "names",
+        "A compacted segment has a name before the journal says that it counts.",
+    ),
+    "swap.place_steps:sync_dir": (
+        "names",
+        "It has the name of the one it replaces before a checkpoint speaks of its size.",
+    ),
+    "transaction_index.write_aborted_steps:datasync": (
+        "4",
+        "Whose records readers pass over is durable before a checkpoint counts it: old entries may lie in its place.",
+    ),
     "truncation.Truncations._cut_steps:datasync": (
         "1",
         "The file ends at the cut before newer batches may be acknowledged from the page cache behind it.",
@@ -127,8 +143,12 @@ SYNCS = {
 }
 """Label of a sync call -> the promise it guards, and what that means here."""
 
+SWAP_SYNCS = frozenset(label for label in SYNCS if label.startswith(("compaction.", "swap.")))
+"""Shown by lives of a compacted log."""
+
 NO_PROMISE = {
     "journal.Journal.fill_steps:datasync": "Speed: a commit into the file finds its blocks allocated and no metadata to write.",
+    "compaction._Output.finish_steps:datasync#2": "Lost indexes are made anew, and no batch of an aborted transaction is left to be indexed; but `verify` takes those of sealed segments for durable.",
     "file_pool.FilePool._let_go:datasync": "Its error counts, not what it makes durable: see *files: sync, then close*.",
 }
 """Sync calls without which no crash alone breaks a promise, and why they are made."""
@@ -296,6 +316,34 @@ ORDERS = [
         "1",
         "A new topic never gets the old one's files.",
         broken.name_taken_at_once,
+    ),
+    Order(
+        "swap: announce first",
+        "2",
+        "Recovery knows which file counts.",
+        broken.unannounced_swap,
+        scenario=compaction_scenarios.compacted_log,
+    ),
+    Order(
+        "swap: alone",
+        "1",
+        "No checkpoint speaks of a segment whose name isn't durable.",
+        broken.swap_beside_checkpoint,
+        scenario=compaction_scenarios.compacted_log,
+    ),
+    Order(
+        "swap: only what a checkpoint knows",
+        "1",
+        "The ring holds nothing of a replaced segment that the point doesn't cover.",
+        broken.unpublished_segments,
+        scenario=compaction_scenarios.compacted_at_once,
+    ),
+    Order(
+        "recovery: finish the swap",
+        "1",
+        "A compaction that was announced counts, whatever its files are called.",
+        broken.unfinished_swap,
+        scenario=compaction_scenarios.compacted_log,
     ),
     Order(
         "policy: hold while flushing",

@@ -29,7 +29,7 @@ _CONFIG = TopicConfig(internal_segment_bytes=ONE_BATCH_BYTES, index_interval_byt
 _ROOMY = TopicConfig(internal_segment_bytes=1 << 20)
 
 
-class _Stage:
+class Stage:
     """A story with one directory and one topic, `t`, of one partition."""
 
     def __init__(
@@ -63,6 +63,7 @@ class _Stage:
         return engine
 
     def topic(self, config: TopicConfig) -> Key:
+        """Create it."""
         return (self.engine.create_topic("t", 1, config).topic_id, 0)
 
     def append(self, key: Key, count: int = 1, *, producer: tuple[int, int, int] = (-1, -1, -1)) -> None:
@@ -99,7 +100,7 @@ class _Stage:
         self.start(checkpoint=checkpoint)
         self.story.adopt(self.engine, power_cut=False)
 
-    def next(self, point: CrashPoint) -> _Stage:
+    def next(self, point: CrashPoint) -> Stage:
         """The stage after a crash: recovered, and what it shows promised."""
         other = copy.copy(self)
         other.story = self.story.after(point, carry=True)
@@ -110,13 +111,14 @@ class _Stage:
         return other
 
     def end(self, start: int) -> Scenario:
+        """The process is killed; crash the life from operation `start` on."""
         self.story.end(self.engine)
         return self.story, start
 
 
 def deletion_forgotten(seed: int) -> Scenario:
     """A topic is deleted to the end; the next checkpoint forgets the DELETE entry, and is just being published."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(_ROOMY)
     stage.append(key)
@@ -131,7 +133,7 @@ def deletion_forgotten(seed: int) -> Scenario:
 
 def removed_at_start(seed: int) -> Scenario:
     """The process is killed when a DELETE entry is durable; the next start removes the folder, its first checkpoint forgets the entry."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(_ROOMY)
     stage.append(key)
@@ -147,7 +149,7 @@ def removed_at_start(seed: int) -> Scenario:
 
 def checkpoint_of_a_new_folder(seed: int) -> Scenario:
     """The first checkpoint that speaks of a partition is just being published."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(_ROOMY)
     stage.append(key)
@@ -158,7 +160,7 @@ def checkpoint_of_a_new_folder(seed: int) -> Scenario:
 
 def torn_commit(seed: int) -> Scenario:
     """A power cut tears a commit, its header whole; the next life commits twice."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(_ROOMY)
     stage.append(key)
@@ -191,7 +193,7 @@ def _torn(disk: SimDisk) -> bool:
 
 def log_start_in_the_page_cache(seed: int) -> Scenario:
     """The process is killed when the page cache alone holds the commit with a log start; the next start removes segments."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(_CONFIG)
     stage.append(key, 3)
@@ -209,7 +211,7 @@ def log_start_in_the_page_cache(seed: int) -> Scenario:
 
 def cut_batches_come_back(seed: int) -> Scenario:
     """A page-cache topic is cut inside a segment, and taken on from there."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(with_policy(_ROOMY, page_cache=True))
     engine.settle()
@@ -226,7 +228,7 @@ def cut_batches_come_back(seed: int) -> Scenario:
 
 def cut_segments_come_back(seed: int) -> Scenario:
     """A page-cache topic is cut; what is appended then ends where a removed segment began."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(with_policy(_CONFIG, page_cache=True))
     engine.settle()
@@ -245,7 +247,7 @@ def cut_segments_come_back(seed: int) -> Scenario:
 
 def removed_names_come_back(seed: int) -> Scenario:
     """The same, killed between removing the segments and making that durable."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(with_policy(_CONFIG, page_cache=True))
     engine.settle()
@@ -276,7 +278,7 @@ def unacknowledged_segment_comes_back(seed: int) -> Scenario:
 
 
 def _unacknowledged(seed: int, config: TopicConfig) -> Scenario:
-    stage = _Stage(seed)
+    stage = Stage(seed)
     engine = stage.start()
     key = stage.topic(config)
     stage.append(key)
@@ -304,14 +306,14 @@ def _unacknowledged(seed: int, config: TopicConfig) -> Scenario:
     return stage.end(start)
 
 
-def _sync_everything(stage: _Stage) -> None:
+def _sync_everything(stage: Stage) -> None:
     """Something else on the machine syncs the disk."""
     stage.disk.sync_filesystem("/d0")
 
 
 def ring_file_named_in_the_page_cache(seed: int) -> Scenario:
     """The process is killed before a new ring file's name is durable; the next start lists the file among those that must be there."""
-    stage = _Stage(seed)
+    stage = Stage(seed)
     stage.start(checkpoint=False)
     stage.topic(_ROOMY)
     stage.until_operation("name", ".ring.tmp -> ")
@@ -323,7 +325,7 @@ def ring_file_named_in_the_page_cache(seed: int) -> Scenario:
 
 def flushed_in_a_new_folder(seed: int) -> Scenario:
     """A page-cache topic, which no checkpoint knows yet, becomes durable: the journal says so of segments in a new folder."""
-    stage = _Stage(seed, sync_filesystem_files=0)
+    stage = Stage(seed, sync_filesystem_files=0)
     engine = stage.start()
     key = stage.topic(with_policy(_ROOMY, page_cache=True))
     engine.settle()
@@ -338,7 +340,7 @@ def flushed_in_a_new_folder(seed: int) -> Scenario:
 
 def one_sync_tells_another_lies(seed: int) -> Scenario:
     """A direct sync of a segment fails; right after it a checkpoint's sync of the same segment succeeds."""
-    stage = _Stage(seed, direct_sync_bytes=3 * ONE_BATCH_BYTES)
+    stage = Stage(seed, direct_sync_bytes=3 * ONE_BATCH_BYTES)
     engine = stage.start()
     key = stage.topic(_ROOMY)
     stage.append(key)
@@ -359,7 +361,35 @@ def one_sync_tells_another_lies(seed: int) -> Scenario:
     return stage.end(start)
 
 
+def aborted_behind_a_cut(seed: int) -> Scenario:
+    """An aborted transaction is cut off and another takes its offsets, and its entry's bytes; the checkpoint is just published."""
+    stage = Stage(seed)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    for producer_id in (200, 201):
+        _abort(stage, key, producer_id)
+    engine.directories[0].checkpointer.start()
+    engine.settle()
+    engine.truncate(key, 2)
+    engine.settle()
+    _abort(stage, key, 202)
+    engine.directories[0].checkpointer.start()
+    start = stage.until_operation("name", "/d0/checkpoint.tmp -> ")
+    engine.settle()
+    return stage.end(start)
+
+
+def _abort(stage: Stage, key: Key, producer_id: int) -> None:
+    """A transaction of one record and its end."""
+    producer = (producer_id, 0, 0)
+    data = make_batch(stage.rng, 1, ONE_BATCH_BYTES, stage.clock.wall_ms(), producer, transactional=True)
+    stage.engine.append(key, data)
+    stage.engine.append_marker(key, (producer_id, 0), commit=False, coordinator_epoch=0, leader_epoch=0)
+    stage.engine.settle()
+
+
 SCENARIOS: dict[str, Callable[[int], Scenario]] = {
+    "transaction_index.write_aborted_steps:datasync": aborted_behind_a_cut,
     "deletion.Deletions._rename_steps:sync_dir": deletion_forgotten,
     "recovery._set_aside:sync_dir": removed_at_start,
     "checkpointer.Checkpointer._publish_steps:sync_dir#2": checkpoint_of_a_new_folder,

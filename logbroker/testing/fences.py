@@ -21,7 +21,17 @@ import time
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from logbroker.testing.fence_list import NO_PROMISE, ORDERS, PROMISES, RARE, SHOWN_BY, SYNCS, Order
+from logbroker.testing.compaction_scenarios import compacted_log
+from logbroker.testing.fence_list import (
+    NO_PROMISE,
+    ORDERS,
+    PROMISES,
+    RARE,
+    SHOWN_BY,
+    SWAP_SYNCS,
+    SYNCS,
+    Order,
+)
 from logbroker.testing.fence_scenarios import SCENARIOS
 from logbroker.testing.sim_story import Story
 
@@ -44,7 +54,7 @@ class Tried(NamedTuple):
 
 def without_sync(label: str, *, points: int, enough: bool) -> Tried:
     """Crash lives without this sync call, at least `points` times; with `enough` the first failure will do."""
-    scenario = SCENARIOS.get(label)
+    scenario = SCENARIOS.get(label) or (compacted_log if label in SWAP_SYNCS else None)
 
     def lives(seed: int) -> Generator[tuple[Story, int], None, None]:
         story, start = scenario(seed) if scenario is not None else (Story.record(seed), 0)

@@ -20,8 +20,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from logbroker.testing.model_compaction import check_compacted, is_left_of
+
 LogKey = Hashable
 """Which log: usually (topic id, partition)."""
+
+NO_SEQUENCE = -1
+MARKER = -2
+"""Last sequence of a transaction marker, which has none: it leaves its producer's, or forgets it when it brings a new epoch."""
 
 
 class Batch(NamedTuple):
@@ -83,6 +89,8 @@ class LogModel:
     created_begun: int
     first_offset: int = 0
     created: int | None = None
+    compacted: bool = False
+    """Records that a later one of their key has made superfluous may be gone (`model_compaction.py`)."""
     _changes: list[_Change] = field(default_factory=list)
     _end_after: list[int] = field(default_factory=list)
     _promises: list[_Promise] = field(default_factory=list)
@@ -164,7 +172,11 @@ class LogModel:
 
     def knows(self, batch: Batch) -> bool:
         """Whether this batch was ever appended here: a read may show nothing else."""
-        return any(change.batch == batch for change in self._changes)
+        return any(
+            change.batch == batch
+            or (self.compacted and change.batch is not None and is_left_of(batch, change.batch))
+            for change in self._changes
+        )
 
     # What recovery shows.
 
@@ -249,7 +261,11 @@ class LogModel:
         """
         appended = [change.batch for change in self._changes[first:last] if change.batch is not None]
         history = [batch for batch in [*kept, *appended] if batch.end_offset > found.start_offset]
-        for index, batch in enumerate(found.batches):
+        if self.compacted:
+            reason = check_compacted(found.batches, history, found.start_offset, found.end_offset)
+            if reason:
+                return reason
+        for index, batch in enumerate(() if self.compacted else found.batches):
             if index >= len(history):
                 return f"{_name(batch)} is served but was never appended in this state of the log"
             expected = history[index]
@@ -294,6 +310,7 @@ class LogModel:
             return None
         other = LogModel(self.key, now, 0, self.first_offset)
         other.created = _stamp(self.created, at)
+        other.compacted = self.compacted
         other._deletion_begun = _stamp(self._deletion_begun, at)
         other._deletion_promised = _stamp(self._deletion_promised, at)
         other._changes = [change._replace(begun=0) for change in self._changes if change.begun <= at]
@@ -370,6 +387,7 @@ class Model:
                 log.promise(len(shown.batches) - 1, to_disk=to_disk(key))
             older = self.logs.get(key)
             if older is not None:
+                log.compacted = older.compacted
                 log._deletion_begun = None if older._deletion_begun is None else 0
         for key, gone in self.logs.items():
             if key not in other.logs:
@@ -411,8 +429,13 @@ def _check_producers(found: RecoveredLog, history: list[Batch]) -> str:
         return ""
     last: dict[int, tuple[int, int]] = {}
     for batch in history:
-        if batch.producer is not None and batch.end_offset <= found.end_offset:
-            last[batch.producer[0]] = batch.producer[1:]
+        if batch.producer is None or batch.end_offset > found.end_offset:
+            continue
+        producer, epoch, sequence = batch.producer
+        if sequence != MARKER:
+            last[producer] = (epoch, sequence)
+        elif producer in last and last[producer][0] != epoch:
+            last[producer] = (epoch, NO_SEQUENCE)
     for producer, expected in last.items():
         state = found.producers.get(producer)
         if state != expected:

@@ -22,15 +22,20 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, InvalidBatchError, LogbrokerError
 from logbroker.records.batch import BatchHeader, iter_batches, parse_header
 from logbroker.storage.append import JournalItem
+from logbroker.storage.cleaner import CleanerOptions
+from logbroker.storage.cleaner_process import LocalRunner
+from logbroker.storage.cleaning_choice import assess
 from logbroker.storage.executor import Steps
 from logbroker.storage.log import Log
 from logbroker.storage.log_dir import LogDirectory
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.recovery import STRAY_SUFFIX, KnownPartition
 from logbroker.storage.segment import Reader
-from logbroker.testing.model import Batch, LogKey, LogModel, Model, RecoveredLog
+from logbroker.storage.transactions import append_marker, last_stable_offset
+from logbroker.testing.model import MARKER, Batch, LogKey, LogModel, Model, RecoveredLog
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_executor import SimExecutor
+from logbroker.testing.sim_transactions import check_transactions
 from logbroker.testing.sim_world import Topic, World, directory_of
 
 Key = tuple[uuid.UUID, int]
@@ -143,6 +148,8 @@ class SimEngine:
             self.events["ring wait"] += directory.journal.ring_waits
             self.events["checkpoint"] += directory.stats.checkpoints
             self.events["write-back"] += directory.stats.writebacks
+            self.events["swap"] += directory.pool.replacements
+            self.events["compacted record"] += directory.stats.cleaner_removed_records
         self.disk.die()
         self.executor.abandon()
         for directory in self.directories:
@@ -195,6 +202,7 @@ class SimEngine:
         for index in range(partitions):
             key = (topic.topic_id, index)
             log = self.model.create(key)
+            log.compacted = config.compacted
             log.promise_creation()
             self.directory_of(key).create_log(KnownPartition(name, index, topic.topic_id, config))
         return topic
@@ -230,11 +238,29 @@ class SimEngine:
 
     def append(self, key: Key, data: bytes, leader_epoch: int = 0) -> None:
         """Append a batch; a duplicate must come back with the offsets of the first."""
+        header, buffer = parse_header(data), bytearray(data)
+        self._append(key, header, lambda log, done: log.append(buffer, header, leader_epoch, done))
+
+    def append_marker(
+        self, key: Key, producer: tuple[int, int], *, commit: bool, coordinator_epoch: int, leader_epoch: int
+    ) -> None:
+        """End the transaction of (producer id, epoch), as its coordinator does."""
+
+        def append(log: Log, done: Callable[[JournalItem], None]) -> JournalItem:
+            self.events["commit" if commit else "abort"] += 1
+            return append_marker(log, *producer, coordinator_epoch, leader_epoch, commit=commit, on_done=done)
+
+        self._append(key, None, append)
+
+    def _append(
+        self,
+        key: Key,
+        header: BatchHeader | None,
+        append: Callable[[Log, Callable[[JournalItem], None]], JournalItem],
+    ) -> None:
         log = self.log(key)
         if log is None or key in self.cutting:
             return
-        header = parse_header(data)
-        buffer = bytearray(data)
         expected = log.end_offset
         ticket = len(self._answered)
         self._answered[ticket] = 0
@@ -258,13 +284,14 @@ class SimEngine:
             self.model_of(key).promise(watched[0], to_disk=not log.page_cache)
 
         try:
-            item = log.append(buffer, header, leader_epoch, done)
+            item = append(log, done)
         except BrokerError:
             self._answered[ticket] = 1
             return
         if item.base_offset == expected:
             self.events["append"] += 1
-            batch = _batch(header._replace(base_offset=item.base_offset), bytes(buffer))
+            header = parse_header(item.buffer) if header is None else header
+            batch = _batch(header._replace(base_offset=item.base_offset), bytes(item.buffer))
             change = self._changes[key, item.base_offset] = self.model_of(key).append(batch)
         else:
             known = self._changes.get((key, item.base_offset))
@@ -281,13 +308,14 @@ class SimEngine:
         """Appends that nobody has answered yet."""
         return sum(count == 0 for count in self._answered.values())
 
-    def read(self, key: Key, offset: int, max_bytes: int) -> None:
-        """Serve a consumer; what it saw must stay."""
+    def read(self, key: Key, offset: int, max_bytes: int, *, committed: bool = False) -> None:
+        """Serve a consumer, perhaps one that reads committed records only; what it saw must stay."""
         log = self.log(key)
         if log is None or log.refusal is not None:
             return
+        end = last_stable_offset(log) if committed else log.durable_end
         try:
-            data = b"".join(log.read(offset, max_bytes, self._reader(key)))
+            data = b"".join(log.read(offset, max_bytes, self._reader(key), below=end))
         except OSError as error:
             self.directory_of(key).fail(error)
             return
@@ -305,10 +333,10 @@ class SimEngine:
                 following = header.next_offset
         except InvalidBatchError as error:
             self.complaints.append(f"{log.name}: reading at {offset}: {error}")
-        if following > log.durable_end:
-            self.complaints.append(f"{log.name}: served {following}, durable is {log.durable_end}")
-        if offset < log.durable_end and following == offset:
-            self.complaints.append(f"{log.name}: nothing at {offset}, although {log.durable_end} is durable")
+        if following > max(end, offset):
+            self.complaints.append(f"{log.name}: served {following}, which may be seen up to {end}")
+        if offset < end and following == offset:
+            self.complaints.append(f"{log.name}: nothing at {offset}, although {end} may be seen")
         model.promise_up_to(following, to_disk=not log.page_cache)
 
     # Trimming
@@ -334,7 +362,9 @@ class SimEngine:
         """Apply retention with these new starts."""
         host = self.directories[directory]
         for key, log in self.logs():
-            if log in starts and not log.truncating:
+            if key in self.cutting:  # a start above the cut would refuse it
+                starts.pop(log, None)
+            elif log in starts and not log.truncating:
                 self.events["retention"] += 1
                 self.model_of(key).begin_start_move(starts[log])
         host.apply_retention(self.clock.wall_ms(), lambda log, _: starts.get(log, log.start_offset))
@@ -360,6 +390,19 @@ class SimEngine:
                     self.complaints.append(f"{log.name}: cut at {log.end_offset} instead of {offset}")
 
         self.directory_of(key).truncate_to(log, offset, done)
+
+    def clean(self, key: Key, options: CleanerOptions) -> None:
+        """Compact the partition, if there is anything to compact."""
+        log = self.log(key)
+        directory = self.directory_of(key)
+        now_ms = self.clock.wall_ms()
+        if log is None or directory.offline_reason is not None or not directory.cleaner.takes(log, now_ms):
+            return
+        found = assess(log, now_ms)
+        if not found.dirty_bytes:
+            return
+        self.events["compaction"] += 1
+        directory.cleaner.clean(found, LocalRunner(self.disk), "cleaner", options, lambda: None)
 
     # What is there
 
@@ -411,6 +454,7 @@ class SimEngine:
     def _read_all(self, key: Key, log: Log) -> RecoveredLog:
         reader = self._reader(key)
         batches: list[Batch] = []
+        contents: list[tuple[BatchHeader, bytes]] = []
         offset = log.start_offset
         sequences: dict[int, list[tuple[int, int, int]]] = {}
         try:
@@ -418,9 +462,13 @@ class SimEngine:
                 data = b"".join(log.read(offset, 1 << 20, reader, to_end=True))
                 before = offset
                 for position, header in iter_batches(data, verify_crc=True):
-                    batches.append(_batch(header, data[position : position + header.size_bytes]))
+                    contents.append((header, data[position : position + header.size_bytes]))
+                    batches.append(_batch(*contents[-1]))
                     offset = header.next_offset
-                    if header.producer_id >= 0:
+                    if header.is_control:  # of another epoch: what came before is forgotten
+                        written = sequences.get(header.producer_id, [])
+                        written[:] = [one for one in written if one[0] == header.producer_epoch]
+                    elif header.producer_id >= 0:
                         sequences.setdefault(header.producer_id, []).append(
                             (header.producer_epoch, header.base_sequence, header.base_offset)
                         )
@@ -428,10 +476,9 @@ class SimEngine:
                     break
         except (LogbrokerError, OSError) as error:
             return RecoveredLog(log.start_offset, log.end_offset, batches, refused=f"reading: {error}")
-        for producer_id, written in sequences.items():
-            complaint = _check_history(log, producer_id, written)
-            if complaint:
-                self.complaints.append(complaint)
+        complaints = [_check_history(log, *history) for history in sequences.items()]
+        complaints.append(check_transactions(log, contents))
+        self.complaints += filter(None, complaints)
         producers = {
             producer_id: (entry.epoch, entry.last_sequence)
             for producer_id, entry in log.producers.capture().items()
@@ -453,7 +500,8 @@ class SimEngine:
 def _batch(header: BatchHeader, data: bytes) -> Batch:
     producer = None
     if header.producer_id >= 0:
-        producer = (header.producer_id, header.producer_epoch, header.last_sequence)
+        last = MARKER if header.is_control else header.last_sequence
+        producer = (header.producer_id, header.producer_epoch, last)
     return Batch(header.base_offset, header.next_offset, data, producer)
 
 
@@ -464,7 +512,9 @@ def _check_history(log: Log, producer_id: int, written: list[tuple[int, int, int
         return f"{log.name}: producer {producer_id} is forgotten"
     last = [(sequence, offset) for epoch, sequence, offset in written if epoch == entry.epoch]
     remembered = [(batch.first_sequence, batch.base_offset) for batch in entry.batches]
-    count = min(len(last), len(remembered))
+    count = min(len(last), len(remembered), 1 if log.compacted else len(last))
+    if not written and not remembered:
+        return ""
     if not count or last[-count:] != remembered[-count:]:
         return f"{log.name}: producer {producer_id} wrote {last[-5:]}, remembered is {remembered}"
     return ""

@@ -27,6 +27,8 @@ from logbroker.testing.sim_world import World, directory_options
 
 ACTIONS = 90
 """Things that happen in a life."""
+KEYED_EVERY, KEYED_AT = 7, 3
+"""Seeds of this remainder live with compacted topics."""
 FAILING = ("datasync", "datasync", "datasync", "sync_filesystem", "sync_dir", "pwritev")
 """Operations of the disk that fail once."""
 
@@ -76,6 +78,7 @@ class Story:
         directories: int,
     ) -> None:
         self.seed = seed
+        self.keyed = seed % KEYED_EVERY == KEYED_AT
         self.disk = disk
         self.world = world
         self.options = options
@@ -108,7 +111,7 @@ class Story:
         story = cls(seed, disk, world, model, directory_options(rng), directories)
         engine = story.engine(rng, clock)
         engine.start()
-        workload = Workload(engine, rng)
+        workload = Workload(engine, rng, keyed=story.keyed)
         workload.begin()
         prepare(disk, rng)
         left = actions
@@ -124,7 +127,7 @@ class Story:
                     return story
                 engine = successor
             if left > 0:
-                workload = Workload(engine, rng)
+                workload = Workload(engine, rng, keyed=story.keyed)
         if (rng.random() < 0.3 or disk.faults) and not engine.offline:
             engine.settle()
             if engine.reason:
@@ -279,7 +282,7 @@ class Story:
             return
         engine.complaints.clear()
         after.adopt(engine, power_cut=point.power_cut)
-        workload = Workload(engine, rng)
+        workload = Workload(engine, rng, keyed=self.keyed)
         workload.run(rng.randint(0, 25))
         after.end(engine)
         yield from after.dig(
@@ -310,7 +313,7 @@ class Story:
         engine.start()
         if not engine.errors and not engine.offline:
             self.adopt(engine, power_cut=point.power_cut)
-            Workload(engine, rng).run(rng.randint(0, 15))
+            Workload(engine, rng, keyed=self.keyed).run(rng.randint(0, 15))
             engine.settle()
         failed = bool(engine.errors) or engine.offline
         successor = self.recover_from_failure(engine, rng) if failed else engine

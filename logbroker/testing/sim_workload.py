@@ -9,19 +9,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from logbroker.storage.cleaner import CleanerOptions
 from logbroker.storage.log import Log
 from logbroker.testing.sim_engine import Key, SimEngine
-from logbroker.testing.sim_world import directory_of, make_batch, topic_config, with_policy
+from logbroker.testing.sim_world import (
+    directory_of,
+    make_batch,
+    make_keyed_batch,
+    topic_config,
+    with_policy,
+)
 
 TOPICS_MAX = 5
 PRODUCERS = 3
 """Idempotent producers of a partition."""
+TRANSACTIONAL_PRODUCERS = 3
 
 
 class Workload:
-    """Acts on an engine; all randomness comes from `rng`."""
+    """Acts on an engine; all randomness comes from `rng`. With `keyed` most topics are compacted ones."""
 
-    def __init__(self, engine: SimEngine, rng: random.Random, *, faults: bool = False) -> None:
+    def __init__(self, engine: SimEngine, rng: random.Random, *, keyed: bool = False) -> None:
         self._engine = engine
         self._rng = rng
         self._sent: dict[tuple[Key, int, int, int], bytes] = {}
@@ -31,6 +39,8 @@ class Workload:
             (6, self._append_much),
             (2, self._flood),
             (4, self._repeat),
+            (6, self._transact),
+            (5, self._end_transaction),
             (8, self._read),
             (4, self._delete_records),
             (3, self._retain),
@@ -43,6 +53,14 @@ class Workload:
             (3, self._configure),
             (1, self._bump_epoch),
         ]
+        self._keyed = keyed
+        if keyed:
+            self._actions += [
+                (40, self._clean),
+                (12, self._checkpoint),
+                (30, self._append),
+                (10, self._append_much),
+            ]
         self._weights = [weight for weight, _ in self._actions]
 
     def begin(self) -> None:
@@ -108,10 +126,57 @@ class Workload:
             else:
                 producer = (producer_id, entry.epoch, entry.last_sequence + 1)
         timestamp_ms = self._engine.clock.wall_ms() - rng.randrange(2000)
-        data = make_batch(rng, records, size_bytes, timestamp_ms, producer)
+        data = _maker(log)(rng, records, size_bytes, timestamp_ms, producer)
         if producer[0] >= 0:
             self._sent[(key, *producer)] = data
         self._engine.append(key, data, self._leader_epoch)
+
+    def _transact(self) -> None:
+        """A producer writes in a transaction, some with a few bytes, some with so many that a segment isn't enough."""
+        picked = self._pick()
+        if picked is None:
+            return
+        key, log = picked
+        rng = self._rng
+        producer_id = 200 + rng.randrange(TRANSACTIONAL_PRODUCERS)
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            entry = log.producers.get(producer_id)
+            epoch, sequence = (0, 0) if entry is None else (entry.epoch, entry.last_sequence + 1)
+            timestamp_ms = self._engine.clock.wall_ms()
+            data = _maker(log)(
+                rng,
+                rng.choice((1, 2, 7)),
+                rng.choice((70, 400, 2000)),
+                timestamp_ms,
+                (producer_id, epoch, sequence),
+                transactional=True,
+            )
+            self._sent[(key, producer_id, epoch, sequence)] = data
+            self._engine.append(key, data, self._leader_epoch)
+
+    def _end_transaction(self) -> None:
+        """A coordinator ends a transaction that is open, now and then one that isn't; by its own epoch or, to fence, by the next."""
+        picked = self._pick()
+        if picked is None:
+            return
+        key, log = picked
+        rng = self._rng
+        producers = [200 + number for number in range(TRANSACTIONAL_PRODUCERS)]
+        running = [
+            producer_id
+            for producer_id in producers
+            if (entry := log.producers.get(producer_id)) is not None and entry.transaction_first_offset >= 0
+        ]
+        producer_id = rng.choice(running if running and rng.random() < 0.9 else producers)
+        entry = log.producers.get(producer_id)
+        epoch = (entry.epoch if entry is not None else 0) + (rng.random() < 0.3)
+        self._engine.append_marker(
+            key,
+            (producer_id, epoch),
+            commit=rng.random() < 0.5,
+            coordinator_epoch=entry.coordinator_epoch if entry is not None else 0,
+            leader_epoch=self._leader_epoch,
+        )
 
     def _repeat(self) -> None:
         """A producer sends one of its last batches again."""
@@ -119,7 +184,7 @@ class Workload:
         if picked is None:
             return
         key, log = picked
-        producer_id = 100 + self._rng.randrange(PRODUCERS)
+        producer_id = self._rng.choice((100, 200)) + self._rng.randrange(PRODUCERS)
         entry = log.producers.get(producer_id)
         if entry is None or not entry.batches:
             return
@@ -133,7 +198,8 @@ class Workload:
         if picked is not None:
             key, log = picked
             offset = self._rng.randint(log.start_offset, log.durable_end)
-            self._engine.read(key, offset, self._rng.choice((1, 500, 10_000)))
+            committed = self._rng.random() < 0.5
+            self._engine.read(key, offset, self._rng.choice((1, 500, 10_000)), committed=committed)
 
     def _delete_records(self) -> None:
         picked = self._pick()
@@ -170,6 +236,8 @@ class Workload:
             return
         key, log = picked
         low = max(log.announced_start, log.end_offset - self._rng.choice((3, 12, 60)))
+        if log.config.compacted:  # what was compacted is on all replicas: no leader asks for such a cut
+            low = max(low, log.segments[-1].base_offset)
         offset = self._boundary(key, self._rng.randint(low, max(low, log.end_offset)))
         if offset >= log.announced_start:
             self._leader_epoch += 1
@@ -192,8 +260,21 @@ class Workload:
         free = [name for name in names if name not in self._engine.world.topics]
         if free:
             page_cache = self._rng.random() < 0.25
-            config = topic_config(self._rng, page_cache=page_cache)
+            config = topic_config(self._rng, page_cache=page_cache, compacted=self._compacts())
             self._engine.create_topic(self._rng.choice(free), self._rng.randint(1, 3), config)
+
+    def _compacts(self) -> bool:
+        return self._keyed and self._rng.random() < 0.8
+
+    def _clean(self) -> None:
+        rng = self._rng
+        options = CleanerOptions(
+            load_factor=rng.choice((0.005, 0.9)),  # so few keys fit that a pass ends early
+            read_bytes=rng.choice((100, 2000)),
+        )
+        for key, log in self._engine.logs():
+            if log.config.compacted and rng.random() < 0.5:
+                self._engine.clean(key, options)
 
     def _delete(self) -> None:
         names = sorted(self._engine.world.topics)
@@ -208,7 +289,8 @@ class Workload:
             for _ in range(self._rng.choice((1, 1, 2))):
                 self._engine.delete_topic(name)
                 self._engine.events["creation of the same name"] += 1
-                config = topic_config(self._rng, page_cache=self._rng.random() < 0.4)
+                page_cache = self._rng.random() < 0.4
+                config = topic_config(self._rng, page_cache=page_cache, compacted=self._compacts())
                 self._engine.create_topic(name, self._rng.randint(1, 3), config)
                 self._engine.step(self._rng.choice((0, 3)))
 
@@ -222,3 +304,8 @@ class Workload:
 
     def _bump_epoch(self) -> None:
         self._leader_epoch += 1
+
+
+def _maker(log: Log) -> Callable[..., bytes]:
+    """What makes batches for this log: compaction must be able to read their records."""
+    return make_keyed_batch if log.config.compacted else make_batch

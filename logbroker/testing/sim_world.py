@@ -16,6 +16,8 @@ import msgspec
 from crc32c import crc32c
 
 from logbroker.config.topic import TopicConfig
+from logbroker.records.batch import TRANSACTIONAL_MASK, Codec
+from logbroker.records.builder import BatchBuilder
 from logbroker.storage.log_dir_options import LogDirectoryOptions
 from logbroker.storage.recovery import KnownPartition
 
@@ -109,8 +111,15 @@ def directory_of(topic_id: uuid.UUID, index: int, directories: int) -> int:
     return ((topic_id.int >> 64) + index) % directories
 
 
-def topic_config(rng: random.Random, *, page_cache: bool) -> TopicConfig:
+def topic_config(rng: random.Random, *, page_cache: bool, compacted: bool = False) -> TopicConfig:
     """A configuration of tiny segments."""
+    if compacted:
+        return msgspec.structs.replace(
+            topic_config(rng, page_cache=page_cache),
+            cleanup_policy=frozenset(rng.choice((("compact",), ("compact", "delete")))),
+            internal_segment_bytes=rng.choice((700, 1500, 3000)),
+            delete_retention_ms=rng.choice((0, 50_000)),
+        )
     return TopicConfig(
         internal_segment_bytes=rng.choice((3000, 6000, 12_000, 40_000)),
         segment_ms=rng.choice((60_000, 3_600_000)),
@@ -146,15 +155,45 @@ def directory_options(rng: random.Random) -> LogDirectoryOptions:
     )
 
 
+def make_keyed_batch(
+    rng: random.Random,
+    records: int,
+    size_bytes: int,
+    timestamp_ms: int,
+    producer: tuple[int, int, int] = (-1, -1, -1),
+    *,
+    transactional: bool = False,
+) -> bytes:
+    """As `make_batch`, of records that can be read: few keys, some tombstones, now and then no key or another codec."""
+    producer_id, epoch, sequence = producer
+    builder = BatchBuilder(
+        codec=rng.choice((Codec.NONE, Codec.NONE, Codec.LZ4)),
+        producer_id=producer_id,
+        producer_epoch=epoch,
+        base_sequence=sequence,
+        transactional=transactional,
+    )
+    for number in range(records):
+        key = None if rng.random() < 0.02 else b"key-%d" % rng.randrange(12)
+        value = None if rng.random() < 0.1 else rng.randbytes(max(size_bytes // records - 20, 8))
+        builder.append(timestamp_ms + number, key, value)
+    return bytes(builder.build())
+
+
 def make_batch(
     rng: random.Random,
     records: int,
     size_bytes: int,
     timestamp_ms: int,
     producer: tuple[int, int, int] = (-1, -1, -1),
+    *,
+    transactional: bool = False,
 ) -> bytes:
     """A batch of so many records whose bytes are unlike any other's; `producer` is (id, epoch, first sequence)."""
     producer_id, epoch, sequence = producer
-    body = _AFTER_CRC.pack(0, records - 1, timestamp_ms, timestamp_ms, producer_id, epoch, sequence, records)
+    attributes = TRANSACTIONAL_MASK if transactional else 0
+    body = _AFTER_CRC.pack(
+        attributes, records - 1, timestamp_ms, timestamp_ms, producer_id, epoch, sequence, records
+    )
     body += rng.randbytes(max(size_bytes - 61, 8 * records))
     return _PREFIX.pack(0, len(body) + 9, -1, 2, crc32c(body)) + body

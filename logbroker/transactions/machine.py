@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from logbroker.base import logs
+from logbroker.base import failpoints, logs
 from logbroker.base.clock import Clock
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
@@ -42,6 +42,13 @@ LOOK_AGAIN_S: Final = 1.0
 
 DROPS_PER_WRITE: Final = 200
 """Tombstones in one write."""
+
+PREPARED_DURABLE = failpoints.declare(
+    "transaction.prepared", "an outcome is durable; neither the client nor any partition has heard of it"
+)
+MARKERS_DURABLE = failpoints.declare(
+    "transaction.marked", "every partition has its marker; that the transaction is complete is not written"
+)
 
 _log = logs.get("transactions")
 
@@ -427,6 +434,8 @@ class TransactionMachine:
             if entry.transaction is not after:
                 done(Outcome(error))
                 return
+            if PREPARED_DURABLE.armed:
+                PREPARED_DURABLE.hit()
             # The answer is what the producer goes on with: whoever has that may come back only when all is complete.
             complete = transaction.completed(after, after.updated_ms)
             entry.pending = complete.state
@@ -458,6 +467,8 @@ class TransactionMachine:
         """Every partition has its marker: say so, as often as it takes."""
         if self._closed:
             return
+        if MARKERS_DURABLE.armed:
+            MARKERS_DURABLE.hit()
         entry.markers = None
 
         def written(error: ErrorCode) -> None:

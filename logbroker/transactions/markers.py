@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from logbroker.base import logs
+from logbroker.base import failpoints, logs
 from logbroker.base.clock import Clock
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
@@ -31,6 +31,11 @@ RETRY_PAUSE_MAX_S: Final = 5.0
 
 _REFUSED_FOR_GOOD: Final = frozenset(
     {ErrorCode.INVALID_PRODUCER_EPOCH, ErrorCode.TRANSACTION_COORDINATOR_FENCED}
+)
+
+NEXT_MARKER = failpoints.declare(
+    "transaction.marker",
+    "partitions before this one were handed the marker, this one and those behind it not",
 )
 
 _log = logs.get("transactions")
@@ -149,6 +154,8 @@ class MarkerSender:
         self._in_flight = len(targets) + 1  # one for this call, so that no answer within it ends the attempt
         marker = self._marker
         for target in targets:
+            if NEXT_MARKER.armed:
+                NEXT_MARKER.hit()
             try:
                 outcome = self._services.write(
                     *target,

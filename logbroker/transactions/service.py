@@ -328,7 +328,6 @@ class TransactionService:
         producer_id: int,
         producer_epoch: int,
         partitions: Sequence[TopicPartition],
-        *,
         add: bool,
     ) -> Completion[Verdicts]:
         """Whether a producer may begin to write to partitions, before its first batch is appended (KIP-890).
@@ -392,6 +391,9 @@ class TransactionService:
         try:
             fresh = await self._metadata.next_producer_id()
             decided = ask(self.runtime.machine_for(transactional_id), fresh)
+            if isinstance(decided, NeedsProducerId):
+                raise TypeError("a producer id was given, and is asked for again")
+            decided.on_done(answer.set)
         except BrokerError as error:
             answer.set(Outcome(refusal(error)))
         except ValueError:
@@ -400,10 +402,10 @@ class TransactionService:
         except LogbrokerError:
             # No producer id can be reserved any more: the broker is about to stop.
             answer.set(Outcome(ErrorCode.COORDINATOR_NOT_AVAILABLE))
-        else:
-            if isinstance(decided, NeedsProducerId):
-                raise TypeError("a producer id was given, and asked for again")
-            decided.on_done(answer.set)
+        except Exception as error:
+            # As with any handler: a fault of ours is this request's, not the broker's.
+            _log.error("a request failed", transactional_id=transactional_id, error=error)
+            answer.set(Outcome(ErrorCode.UNKNOWN_SERVER_ERROR))
 
     async def _create_topic(self) -> BrokerError | None:
         try:

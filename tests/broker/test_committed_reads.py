@@ -209,7 +209,7 @@ def test_a_batch_of_no_transaction_is_refused(version, tmp_path):
         request = client.request("t", b"v")
         request.transactional_id = None
         answer = (await stage.ask(request, version)).responses[0].partition_responses[0]
-        assert answer.error_code == ErrorCode.INVALID_TXN_STATE
+        assert answer.error_code == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         client.sequences = {}
         answer = await client.send("t", b"v", version=version)
         expected = {9: ErrorCode.INVALID_TXN_STATE, 11: ErrorCode.TRANSACTION_ABORTABLE, 12: ErrorCode.NONE}

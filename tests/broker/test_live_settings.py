@@ -10,6 +10,7 @@ from support.broker_stage import batch_of, on_broker, until
 from logbroker.base import logs
 from logbroker.config.settings import DYNAMIC, SETTINGS
 from logbroker.config.topic import TOPIC_CONFIGS
+from logbroker.replication.cleaning import options_of
 from logbroker.wire.messages.incremental_alter_configs import (
     AlterableConfig,
     AlterConfigsResource,
@@ -75,6 +76,9 @@ def test_every_dynamic_setting_is_looked_at_here():
         "producer.id.expiration.ms",  # read at each pass: tests/replication/test_upkeep.py
         "log.scrub.interval.ms",  # read at each tick, as is the next
         "log.scrub.max.bytes.per.second",
+        *(
+            name for name in DYNAMIC if name.startswith("log.cleaner.")
+        ),  # read with each round and pass, see below
         "transaction.partition.verification.enable",  # read with each batch
     }
     assert DYNAMIC - seen <= elsewhere
@@ -150,6 +154,23 @@ async def test_the_reserve_of_the_disk_follows(stage):
     await alter(stage, "log.disk.reserve.bytes", None)
     directory.tick(stage.broker.clock.wall_ms())
     assert (await stage.produce("t", batch_of([b"a"]))).error_code == 0
+
+
+@on_broker()
+async def test_the_cleaner_follows(stage):
+    """Also while it goes from one pass to the next and never rests."""
+    cleaning = stage.broker.replicas.cleaning
+    for name, value, attribute in (
+        ("log.cleaner.threads", "3", "log_cleaner_threads"),
+        ("log.cleaner.backoff.ms", "17", "log_cleaner_backoff_ms"),
+        ("log.cleaner.io.max.bytes.per.second", "12345.0", "log_cleaner_io_max_bytes_per_second"),
+    ):
+        await alter(stage, name, value)
+        wanted = float(value)
+        await until(
+            lambda attribute=attribute, wanted=wanted: getattr(cleaning.settings, attribute) == wanted
+        )
+    assert options_of(cleaning.settings).max_bytes_per_second == 12345.0 / 3
 
 
 @on_broker()

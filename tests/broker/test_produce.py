@@ -184,7 +184,11 @@ BAD = {
     "control": (attributes(GOOD, CONTROL_MASK), ErrorCode.INVALID_RECORD, "control"),
     "codec 5": (attributes(GOOD, 5), ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "codec 5"),
     "append time": (attributes(GOOD, TIMESTAMP_TYPE_MASK), ErrorCode.INVALID_TIMESTAMP, "LogAppendTime"),
-    "transaction": (attributes(IDEMPOTENT, TRANSACTIONAL_MASK), ErrorCode.INVALID_TXN_STATE, "no transaction"),
+    "transaction": (
+        attributes(IDEMPOTENT, TRANSACTIONAL_MASK),
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        "transactional id",
+    ),
     "no sequence": (changed(IDEMPOTENT, 53, ">i", -1), ErrorCode.INVALID_RECORD, "base sequence"),
     "no epoch": (changed(IDEMPOTENT, 51, ">h", -1), ErrorCode.INVALID_RECORD, "epoch"),
 }

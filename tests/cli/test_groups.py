@@ -9,9 +9,7 @@ import confluent_kafka
 import pytest
 from click.testing import CliRunner
 
-from logbroker.broker.handlers import ADVERTISED
 from logbroker.cli.main import cli
-from logbroker.wire.api import ApiKey
 
 RECORDS = 9
 WAIT_S = 30
@@ -56,8 +54,14 @@ def offsets(run, group):
     return {entry["partition"]: entry["current_offset"] for entry in described["offsets"]}
 
 
+@pytest.fixture(params=["classic", "consumer"])
+def protocol(request):
+    """Which of the two group protocols the member speaks."""
+    return request.param
+
+
 @pytest.fixture
-def member(bootstrap_servers, topic, group):
+def member(bootstrap_servers, topic, group, protocol):
     """A consumer that is in the group and has committed what it read."""
     consumer = confluent_kafka.Consumer(
         {
@@ -66,6 +70,7 @@ def member(bootstrap_servers, topic, group):
             "client.id": "reader",
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            "group.protocol": protocol,
         }
     )
     consumer.subscribe([topic])
@@ -108,7 +113,7 @@ def test_a_group_is_put_where_one_says(run, topic, group, tmp_path):
     assert exported == f'"{topic}",0,4\n"{topic}",1,0\n"{topic}",2,0\n'
 
 
-def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member):
+def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member, protocol):
     listed = as_json(run("groups", "list", "--output", "json"))
     assert [entry["state"] for entry in listed if entry["group_id"] == group] == ["Stable"]
     assert group in succeeded(run("groups", "list", "--state", "Stable"))
@@ -117,9 +122,10 @@ def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member)
     (described,) = as_json(run("groups", "describe", group, "--output", "json"))
     assert (described["state"], described["type"], described["protocol_type"]) == (
         "Stable",
-        "classic",
+        protocol,
         "consumer",
     )
+    assert (described["epoch"] is None) == (protocol == "classic")
     (found,) = described["members"]
     assert found["client_id"] == "reader"
     assert sorted(partition["partition"] for partition in found["assignment"]) == [0, 1, 2]
@@ -137,10 +143,6 @@ def test_a_group_with_members_is_shown_and_left_alone(run, topic, group, member)
     assert offsets(run, group)[0] == RECORDS
 
 
-@pytest.mark.skipif(
-    ApiKey.DELETE_GROUPS not in ADVERTISED or ApiKey.OFFSET_DELETE not in ADVERTISED,
-    reason="the broker can't delete groups and offsets",
-)
 def test_offsets_and_groups_are_deleted(run, topic, group):
     succeeded(run("groups", "reset-offsets", group, "--topic", topic, "--to-latest", "--execute"))
     table = succeeded(run("groups", "delete-offsets", group, "--topic", f"{topic}:1,2"))
@@ -155,7 +157,6 @@ def test_offsets_and_groups_are_deleted(run, topic, group):
     assert (again.exit_code, "GROUP_ID_NOT_FOUND" in again.stderr) == (1, True)
 
 
-@pytest.mark.skipif(ApiKey.DELETE_GROUPS not in ADVERTISED, reason="the broker can't delete groups")
 def test_a_group_with_members_is_not_deleted(run, group, member):
     refused = run("groups", "delete", group)
     assert refused.exit_code == 1

@@ -41,7 +41,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield OTHER_BROKER
         return
     broker = BrokerProcess(
-        tmp_path_factory.mktemp("clients") / "data", settings={"offsets.topic.num.partitions": "5"}
+        tmp_path_factory.mktemp("clients") / "data",
+        settings={
+            "offsets.topic.num.partitions": "5",
+            # Members under the consumer protocol ask the broker how often to beat.
+            "group.consumer.min.heartbeat.interval.ms": "300",
+            "group.consumer.heartbeat.interval.ms": "300",
+        },
     )
     BROKERS.append(broker)
     try:

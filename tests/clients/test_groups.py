@@ -16,17 +16,21 @@ TIMEOUT_S = 45.0
 class Members:
     """Members of one group, each in its client's process, polled together."""
 
-    def __init__(self, group, topic):
+    def __init__(self, group, topic, protocols=None):
         self.group = group
         self.topic = topic
+        self.protocols = protocols or {}
         self.drivers = {}
         self.read = []
         self.assigned = {}
 
     def join(self, member, driver):
-        driver.call("join", member=member, group=self.group, topics=[self.topic])
+        driver.call("join", member=member, group=self.group, topics=[self.topic], **self._protocol(member))
         self.drivers[member] = driver
         self.assigned[member] = []
+
+    def _protocol(self, member):
+        return {"protocol": self.protocols[member]} if member in self.protocols else {}
 
     def leave(self, member):
         self.drivers.pop(member).call("leave", member=member)
@@ -127,6 +131,29 @@ def test_two_of_a_kind(name, client, second, new_topic, new_name):
 )
 def test_two_kinds_in_one_group(first, other, client, new_topic, new_name):
     members = Members(new_name("group"), new_topic("mixed", partitions=PARTITIONS))
+    share_and_resume(members, client(first), client(other), client)
+
+
+CONSUMER = {"first": "consumer", "other": "consumer"}
+
+
+@pytest.mark.parametrize(
+    ("first", "other"), [("confluent", "confluent"), ("java", "java"), ("java", "confluent")]
+)
+def test_the_consumer_protocol(first, other, client, second, new_topic, new_name):
+    """KIP-848: the broker assigns."""
+    members = Members(new_name("group"), new_topic("assigned", partitions=PARTITIONS), CONSUMER)
+    share_and_resume(members, client(first), second(other) if first == other else client(other), client)
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "later"), [("java", "confluent", "other"), ("confluent", "java", "first")]
+)
+def test_a_live_group_changes_its_protocol(first, other, later, client, new_topic, new_name):
+    """One member speaks the classic protocol, one the consumer protocol: the group is upgraded, or taken part in, and
+    downgraded or converted when one of them goes and comes back.
+    """
+    members = Members(new_name("group"), new_topic("converted", partitions=PARTITIONS), {later: "consumer"})
     share_and_resume(members, client(first), client(other), client)
 
 

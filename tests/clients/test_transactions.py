@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from support.client_driver import ClientError, eventually
 
+from logbroker.testing.wire_client import WireClient
+from logbroker.wire.api import ApiKey
+from logbroker.wire.messages.describe_transactions import DescribeTransactionsRequest
+
 CLIENTS = ["confluent", "aiokafka", "kafka_python", "java"]
 PARTITIONS = [0, 1, 2]
 
@@ -25,10 +29,10 @@ def name(request):
     return request.param
 
 
-def test_committed_records_are_seen_and_aborted_ones_are_not(client, new_topic, new_name, name):
-    topic = new_topic("transactions", 3)
+def test_committed_records_are_seen_and_aborted_ones_are_not(server, client, new_topic, new_name, name):
+    topic, transactional_id = new_topic("transactions", 3), new_name("tx")
     producer = client(name)
-    producer.call("transactor", name="one", transactional_id=new_name("tx"))
+    producer.call("transactor", name="one", transactional_id=transactional_id)
     for records, end in rounds(name):
         producer.call("transaction", name="one", topic=topic, records=records, end=end)
     expected = {
@@ -42,6 +46,12 @@ def test_committed_records_are_seen_and_aborted_ones_are_not(client, new_topic, 
             lambda reader=reader: client(reader).call("read_committed", topic=topic, partitions=PARTITIONS),
             expected,
         )
+    with WireClient(server) as wire:
+        request = DescribeTransactionsRequest([transactional_id])
+        (known,) = wire.call(ApiKey.DESCRIBE_TRANSACTIONS, request).transaction_states
+    assert known.transaction_state == "CompleteCommit"
+    # Java's producer speaks transaction version 2: each of its five ends bumped the epoch (KIP-890).
+    assert known.producer_epoch == (5 if name == "java" else 0)
 
 
 def test_an_open_transaction_hides_itself_and_what_comes_after_it(client, new_topic, new_name, name):

@@ -36,7 +36,7 @@ def append(log, *records, producer_id=-1, marker=None):
 
 
 def live(log):
-    return {record.key: (record.offset, record.value) for record in read(log).records}
+    return {record.key: (record.offset, record.value) for record in list(read(log))}
 
 
 def test_the_last_record_of_a_key_counts():
@@ -46,12 +46,12 @@ def test_the_last_record_of_a_key_counts():
     append(log, (b"b", None))
     append(log, (b"c", b""))
     replayed = read(log)
-    assert [(r.offset, r.key, r.value) for r in replayed.records] == [(2, b"a", b"2"), (5, b"c", b"")]
+    assert [(r.offset, r.key, r.value) for r in replayed] == [(2, b"a", b"2"), (5, b"c", b"")]
     assert replayed.records_read == 6
 
 
 def test_an_empty_log_is_no_state():
-    assert read(MemoryLog()).records == []
+    assert list(read(MemoryLog())) == []
 
 
 def test_it_starts_where_the_log_starts():
@@ -80,6 +80,23 @@ def test_a_plain_record_between_a_transactions_record_and_its_marker_is_newer():
     append(log, (b"b", None))
     append(log, producer_id=1, marker="commit")
     assert live(log) == {b"a": (3, b"plain"), b"c": (4, b"plain")}
+
+
+def test_records_without_a_marker_are_open():
+    log = MemoryLog()
+    append(log, (b"a", b"1"), (b"b", b"1"), (b"c", b"1"), producer_id=5)
+    append(log, (b"d", b"1"), (b"a", b"2"), producer_id=4)
+    append(log, (b"b", b"plain"), (b"c", None))
+    append(log, (b"e", b"1"), producer_id=5)
+    replayed = read(log)
+    assert [(each.producer_id, *each.record, each.is_superseded) for each in replayed.open] == [
+        (5, 0, b"a", b"1", False),
+        (5, 1, b"b", b"1", True),
+        (4, 3, b"d", b"1", False),
+        (4, 4, b"a", b"2", False),
+        (5, 7, b"e", b"1", False),
+    ]
+    assert [(record.offset, record.key) for record in replayed] == [(5, b"b")]
 
 
 def test_a_marker_without_a_transaction_is_nothing():
@@ -119,7 +136,7 @@ def test_a_log_larger_than_one_read_is_read_whole():
     for i in range(40):
         append(log, *((b"%d-%d" % (i, n), b"v" * 5000) for n in range(10)))
     assert sum(len(batch) for _, _, batch in log.batches) > READ_BYTES
-    assert len(read(log).records) == 400
+    assert len(list(read(log))) == 400
 
 
 keys = st.sampled_from([b"a", b"b", b"c", b"d"])

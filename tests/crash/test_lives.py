@@ -6,11 +6,12 @@ A seed that fails is replayed with `python -m logbroker.testing.crash --seed SEE
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 
 from logbroker.testing.crash import POINTS, UNTIL, explore_seed, explore_until
-from logbroker.testing.sim_story import Story, Tally
+from logbroker.testing.sim_story import KEYED_AT, KEYED_EVERY, Story, Tally
 
 POINTS_WANTED = 5_000
 FRESH_S = 8.0
@@ -46,6 +47,19 @@ def test_fresh_seeds(fresh_seed):
         seed += 1
     print(f"fresh seeds {fresh_seed} to {seed - 1}: {tally.points} points")
     assert failures == []
+
+
+def test_compacted_topics(say):
+    """Lives of compacted topics: the latest record of every key survives, nothing else appears, order and offsets hold."""
+    seeds = [seed for seed in range(12_000, 12_400) if seed % KEYED_EVERY == KEYED_AT]
+    tally, failures = explore_until(2_000, seeds, say, of_a_seed=60, faults=0.2)
+    assert list(map(str, failures)) == []
+    assert tally.depth[1] > 100
+    seen: Counter[str] = Counter()
+    for seed in seeds[:20]:
+        seen += Story.record(seed).events
+    assert seen["swap"] > 40
+    assert seen["compacted record"] > 200
 
 
 @pytest.mark.long

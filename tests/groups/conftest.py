@@ -17,10 +17,13 @@ from logbroker.broker.handlers import offset_commit, offset_fetch
 from logbroker.config.settings import Settings
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
+from logbroker.groups.consumer.kind import ConsumerServices
+from logbroker.groups.kind import Committer
 from logbroker.groups.machine import GroupMachine, GroupServices, NewOffset
 from logbroker.groups.service import GroupService
 from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.service import MetadataService
+from logbroker.testing.consumer_world import FixedLimits, Topics
 from logbroker.testing.coordinators import Bench, ManualTimers, MemoryLog
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -55,11 +58,22 @@ class GroupBench(Bench[GroupMachine]):
     def __init__(self, *, max_size: int = 1000, initial_ms: int = INITIAL_MS, batch_bytes: int = 1_048_588):
         self.protocol = ClassicProtocol(ClassicLimits(initial_ms, max_size))
         self.topics = dict(TOPICS)
+        self.limits = FixedLimits()
+        self.known_topics = Topics(t=4, u=3)
         super().__init__(
             lambda bench, shard: GroupMachine(
                 shard,
                 GroupServices(
-                    bench.protocol, bench.clock, bench.timers, bench.topics.get, lambda: RETENTION_MS
+                    bench.protocol,
+                    bench.clock,
+                    bench.timers,
+                    bench.topics.get,
+                    lambda: RETENTION_MS,
+                    ConsumerServices(
+                        bench.limits,
+                        lambda: bench.known_topics,
+                        bench.services.defer,
+                    ),
                 ),
             ),
             batch_bytes=batch_bytes,
@@ -135,7 +149,7 @@ class GroupBench(Bench[GroupMachine]):
         self, offset, *, topic="t", partition=0, group_id="g", member_id="", generation=-1, expire_ms=-1
     ):
         """Commit one offset: the error that refuses it, or the list in which the outcome will be."""
-        error = self.machine.check_commit(group_id, member_id, None, generation)
+        error = self.machine.check_commit(group_id, Committer(member_id, None, generation, False, 9))
         if error is not ErrorCode.NONE:
             return error.name
         outcome: list[str] = []

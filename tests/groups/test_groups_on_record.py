@@ -145,7 +145,7 @@ def test_an_empty_group_that_cannot_be_stored_is_empty_all_the_same(bench):
 
 def test_records_of_other_kinds_of_groups_are_passed_over(bench):
     bench.stable(1)
-    bench.shard.write([(b"\x00\x03\x00\x02cg", b"\x00\x00\x00\x00\x00\x05")], lambda _: None)
+    bench.shard.write([(b"\x00\x0b\x00\x02cg", b"\x00\x00\x00\x00\x00\x05")], lambda _: None)
     bench.settle()
     bench.restart()
     assert list(bench.machine.groups) == ["g"]

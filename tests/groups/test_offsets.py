@@ -10,7 +10,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.coordination.shard import ShardState
-from logbroker.groups.machine import DROPS_PER_WRITE
+from logbroker.groups.committed import DROPS_PER_WRITE
 from logbroker.groups.offsets import OffsetStore, belongs_to
 from logbroker.wire.schema import ZERO_UUID
 

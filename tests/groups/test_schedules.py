@@ -14,6 +14,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.coordination.shard import ShardState
+from logbroker.groups.kind import Committer
 from logbroker.groups.machine import NewOffset
 
 PARTITIONS = range(12)
@@ -125,7 +126,8 @@ class Client:
     def commit(self, partition):
         world = self.world
         offset = world.next_offset()
-        error = world.bench.machine.check_commit("g", self.member_id, self.instance, self.generation)
+        who = Committer(self.member_id, self.instance, self.generation, False, 9)
+        error = world.bench.machine.check_commit("g", who)
         if error is ErrorCode.NONE:
             world.commit(partition, offset)
 

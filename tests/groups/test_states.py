@@ -8,6 +8,7 @@ from logbroker.groups.classic.effects import Effects, Store, Stored
 from logbroker.groups.classic.group import ClassicGroup
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Moment, Origin
 from logbroker.groups.classic.states import ANSWERS, PREVIOUS, Action, Event, State
+from logbroker.groups.kind import Committer
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
@@ -117,8 +118,29 @@ EXPECTED = {
         STABLE: ("nothing", STABLE),
         DEAD: ("nothing", DEAD),
     },
+    Event.COMMIT_TRANSACTIONAL: {
+        EMPTY: (UNKNOWN, EMPTY),
+        PREPARING: ("NONE", PREPARING),
+        COMPLETING: ("NONE", COMPLETING),
+        STABLE: ("NONE", STABLE),
+        DEAD: (GONE, DEAD),
+    },
+    Event.COMMIT_TRANSACTIONAL_SIMPLE: {
+        EMPTY: ("NONE", EMPTY),
+        PREPARING: ("NONE", PREPARING),
+        COMPLETING: ("NONE", COMPLETING),
+        STABLE: ("NONE", STABLE),
+        DEAD: (GONE, DEAD),
+    },
+    Event.DELETE_OFFSETS: {
+        EMPTY: ("NONE", EMPTY),
+        PREPARING: ("NON_EMPTY_GROUP", PREPARING),
+        COMPLETING: ("NON_EMPTY_GROUP", COMPLETING),
+        STABLE: ("NON_EMPTY_GROUP", STABLE),
+        DEAD: ("GROUP_ID_NOT_FOUND", DEAD),
+    },
     Event.DELETE: {
-        EMPTY: ("NONE", DEAD),
+        EMPTY: ("NONE", EMPTY),
         PREPARING: ("NON_EMPTY_GROUP", PREPARING),
         COMPLETING: ("NON_EMPTY_GROUP", COMPLETING),
         STABLE: ("NON_EMPTY_GROUP", STABLE),
@@ -208,17 +230,22 @@ class Stage:
             case Event.HEARTBEAT:
                 return protocol.heartbeat(group, self.a, None, generation, 0.0).name
             case Event.COMMIT:
-                return protocol.check_commit(group, self.a, None, generation, 0.0).name
+                return protocol.check_commit(group, Committer(self.a, None, generation, False, 9), 0.0).name
             case Event.COMMIT_SIMPLE:
-                return protocol.check_commit(group, "", None, -1, 0.0).name
+                return protocol.check_commit(group, Committer("", None, -1, False, 9), 0.0).name
+            case Event.COMMIT_TRANSACTIONAL:
+                return protocol.check_commit(group, Committer(self.a, None, generation, True, 3), 0.0).name
+            case Event.COMMIT_TRANSACTIONAL_SIMPLE:
+                return protocol.check_commit(group, Committer("", None, -1, True, 3), 0.0).name
+            case Event.DELETE_OFFSETS:
+                group.protocol_type = "connect"
+                return protocol.check_delete_offsets(group).name
             case Event.LEFT:
                 results, effects = protocol.leave(group, [(self.a, None)], at)
                 self.handle(effects)
                 return results[0].name
             case Event.DELETE:
-                error, effects = protocol.delete(group, at)
-                self.handle(effects)
-                return error.name
+                return protocol.check_delete(group).name
             case Event.PENDING_GONE:
                 group.pending_members["p"] = 1.0
             case Event.MEMBER_EXPIRED:
@@ -304,5 +331,4 @@ def test_the_drawing_and_the_moves_that_the_pairs_make_agree():
         (COMPLETING, PREPARING),
         (STABLE, PREPARING),
         (COMPLETING, STABLE),
-        (EMPTY, DEAD),
     }

@@ -1,4 +1,4 @@
-"""More than nine hundred requests are answered as Kafka 4.3.1 answers them.
+"""More than a thousand requests are answered as Kafka 4.3.1 answers them.
 
 Beside this file, one for each conversation, lie a Kafka broker's answers. With Kafka's jars at hand they are held against a Kafka
 broker too; to record them anew: RECORD_KAFKA=1 pytest --long tests/like_kafka
@@ -7,25 +7,33 @@ broker too; to record them anew: RECORD_KAFKA=1 pytest --long tests/like_kafka
 import json
 import os
 import pathlib
-import subprocess
 
 import pytest
 
 from logbroker.testing import (
+    admin_conversation,
+    committed_conversation,
     config_conversation,
+    consumer_group_conversation,
     group_conversation,
     log_conversation,
+    offset_conversation,
     topic_conversation,
+    transaction_conversation,
 )
-from logbroker.testing.broker_process import BrokerProcess, free_port
+from logbroker.testing.broker_process import BrokerProcess
 
 HERE = pathlib.Path(__file__).parent
-KAFKA = HERE.parents[1] / "tools" / "kafka" / "kafka.sh"
 CONVERSATIONS = {
     "groups": (group_conversation.converse, 200),
+    "offsets": (offset_conversation.converse, 120),
+    "consumer_groups": (consumer_group_conversation.converse, 220),
     "topics": (topic_conversation.converse, 200),
     "configs": (config_conversation.converse, 100),
     "log": (log_conversation.converse, 400),
+    "transactions": (transaction_conversation.converse, 400),
+    "committed": (committed_conversation.converse, 150),
+    "admin": (admin_conversation.converse, 170),
 }
 """What is said, and how many answers there are at least."""
 
@@ -49,16 +57,6 @@ def test_we_answer_as_kafka_does(name, tmp_path):
         answers = converse(broker.bootstrap)
     assert len(answers) >= count
     assert differences(name, json.loads(json.dumps(answers))) == {}
-
-
-@pytest.fixture
-def kafka(kafka_tools, tmp_path):
-    """The address of a Kafka broker that is stopped after the test."""
-    port = free_port(neighbours=1)  # its controller listens there
-    environment = {"KAFKA_LIB": str(kafka_tools.lib), "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    subprocess.run(["bash", KAFKA, "start", tmp_path, str(port)], env=environment, check=True, timeout=90)
-    yield f"127.0.0.1:{port}"
-    subprocess.run(["bash", KAFKA, "stop", tmp_path], env=environment, check=True, timeout=60)
 
 
 @pytest.mark.long

@@ -27,6 +27,7 @@ points = st.lists(
         producers=st.binary(max_size=40),
         refused=st.text(max_size=50),
         page_cache=st.booleans(),
+        aborted=st.lists(st.tuples(offsets, st.integers(0, 2**31 - 1)), max_size=3).map(tuple),
     ),
     max_size=5,
 )
@@ -77,8 +78,8 @@ def test_a_count_that_lies_under_a_good_crc_is_noticed():
 
 def test_a_version_from_the_future_is_refused_with_a_word():
     data = bytearray(example())
-    data[5] = 2
-    with pytest.raises(CorruptionError, match="version 2 is not known; was it written by a newer logbroker"):
+    data[5] = 3
+    with pytest.raises(CorruptionError, match="version 3 is not known; was it written by a newer logbroker"):
         decode(bytes(data), "x")
 
 

@@ -492,7 +492,7 @@ def operations(seed, count):
             continue
         if kind < 0.08 and entry:
             epoch += rng.random() < 0.2
-            coordinator_epoch = entry.coordinator_epoch + (rng.random() < 0.3)
+            coordinator_epoch = max(entry.coordinator_epoch, 0) + (rng.random() < 0.3)
             ended = partition.states.record_marker(producer_id, epoch, coordinator_epoch, partition.end, now)
             partition.end += 1
             yield f"marker {producer_id} {epoch} {coordinator_epoch} {now}", f"marker {ended}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from storage.support import Engine, batch
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.records.batch import iter_batches
+from logbroker.storage.dump import dump
 from logbroker.storage.transaction_index import AbortedTransaction
 from logbroker.storage.transactions import (
     aborted_in_read,
@@ -15,6 +18,7 @@ from logbroker.storage.transactions import (
     append_marker,
     last_stable_offset,
 )
+from logbroker.storage.verify import verify
 
 
 @pytest.fixture
@@ -182,3 +186,199 @@ def test_a_read_lists_what_the_offset_index_says_it_may_hold(engine):
     assert 2 <= len(few) < 10
     assert few == aborted_transactions(log, 0, 60)[: len(few)]
     assert aborted_in_read(log, 59, 1, reader) == [AbortedTransaction(7, 58, 59, 60)]
+
+
+# Stops and kills
+
+
+def settle(engine, log):
+    """Everything a reader, a coordinator or the next start may ask of the transactions."""
+    return (
+        log.end_offset,
+        last_stable_offset(log),
+        committed(engine, log),
+        aborted_transactions(log, log.start_offset, log.end_offset),
+        {
+            producer_id: (
+                entry.epoch,
+                entry.last_sequence,
+                entry.coordinator_epoch,
+                entry.transaction_first_offset,
+            )
+            for producer_id, entry in log.producers.capture().items()
+        },
+    )
+
+
+def busy(engine, log, *, ids=(1, 2, 3), after=lambda _: None):
+    """Transactions of three producers, crossing one another; the last ones stay open."""
+    producers = [Producer(engine, log, number) for number in ids]
+    for number in range(24):
+        producers[number % 3].send(bytes(90))
+        engine.run()
+        after(number)
+        if number % 3 == 2:
+            producers[(number // 3) % 3].end(commit=number % 2 == 0, coordinator_epoch=number)
+            engine.run()
+            after(number)
+
+
+@pytest.mark.parametrize("cleanly", [True, False])
+@pytest.mark.parametrize("checkpoint_at", [None, 0, 5, 11])
+def test_a_start_finds_all_of_it_again(engine, cleanly, checkpoint_at):
+    log = engine.create(segment_bytes=700)
+    busy(engine, log, after=lambda number: engine.checkpoint() if number == checkpoint_at else None)
+    before = settle(engine, log)
+    assert len(before[3]) >= 3
+    assert before[1] < before[0]
+    for _ in range(2):
+        engine.reopen(cleanly=cleanly)
+        assert settle(engine, engine.log()) == before
+    names = engine.files(suffix=".txnindex")
+    if cleanly:
+        assert names
+        files = [engine.vfs.file_size(f"{engine.path}/t-0/{name}") for name in names]
+        assert sum(files) == 34 * len(before[3])
+
+
+@pytest.mark.parametrize("damage", ["lost", "short", "zeros", "disorder", "longer"])
+def test_an_index_that_is_not_what_it_was_is_read_from_the_log(engine, damage):
+    log = engine.create(segment_bytes=700)
+    busy(engine, log)
+    before = settle(engine, log)
+    engine.close()
+    path = f"{engine.path}/t-0/{engine.files(suffix='.txnindex')[0]}"
+    with open(path, "rb") as file:
+        data = file.read()
+    changed = {
+        "lost": None,
+        "short": data[:-5],
+        "zeros": bytes(len(data)),
+        "disorder": data[:18] + bytes(8) + data[26:],
+        "longer": data + data,
+    }[damage]
+    if changed is None:
+        engine.vfs.unlink(path)
+    else:
+        with open(path, "wb") as file:
+            file.write(changed)
+    engine.open()
+    assert settle(engine, engine.log()) == before
+    engine.reopen()
+    assert settle(engine, engine.log()) == before
+    with open(path, "rb") as file:
+        assert file.read() == data
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_cut_leaves_what_was_before(engine, kill):
+    log = engine.create(segment_bytes=700)
+    history = {}
+
+    def after(number):
+        history[log.end_offset] = settle(engine, log)
+        if number == 15:
+            engine.checkpoint()
+
+    busy(engine, log, after=after)
+    for end in sorted(history, reverse=True)[1:]:
+        engine.directory.truncate_to(log, end, lambda _: None)
+        engine.run()
+        assert settle(engine, log) == history[end]
+        if end % 5 == 0:
+            engine.reopen(cleanly=not kill)
+            log = engine.log()
+            assert settle(engine, log) == history[end]
+
+
+def closed(engine):
+    """A cleanly stopped directory with some aborted transactions; paths of their indexes."""
+    busy(engine, engine.create(segment_bytes=700))
+    engine.close()
+    return [f"{engine.path}/t-0/{name}" for name in engine.files(suffix=".txnindex")]
+
+
+def test_verify_is_content_with_what_is_written(engine):
+    closed(engine)
+    report = verify(engine.path)
+    assert (report.problems, report.notes) == ([], [])
+    assert report.index_entries > 0
+    engine.open()
+    engine.fill(engine.log(), 5)
+    busy(engine, engine.log(), ids=(4, 5, 6))
+    engine.kill()
+    assert verify(engine.path).problems == []
+    engine.open()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("lost", "is missing"),
+        ("short", "ends 34 bytes early"),
+        ("longer", "bytes behind the aborted transactions"),
+        ("zeros", "a marker at offset|no aborted transaction"),
+        ("elsewhere", "no marker of producer id"),
+    ],
+)
+def test_verify_finds_an_index_that_is_not_what_it_was(engine, damage, told):
+    path = closed(engine)[0]
+    with open(path, "rb") as file:
+        data = file.read()
+    producer = (int.from_bytes(data[2:10], "big") + 1).to_bytes(8, "big")
+    changed = {
+        "lost": None,
+        "short": data[:-34],
+        "longer": data + data[-34:],
+        "zeros": bytes(len(data)),
+        "elsewhere": data[:2] + producer + data[10:],
+    }[damage]
+    if changed is None:
+        engine.vfs.unlink(path)
+    else:
+        with open(path, "wb") as file:
+            file.write(changed)
+    (problem, *_) = verify(engine.path).problems
+    assert problem.path == path
+    assert re.search(told, problem.what)
+    engine.open()
+    engine.reopen()
+
+
+def test_dump_shows_markers_and_aborted_transactions(engine):
+    paths = closed(engine)
+    engine.open()
+    expected = aborted_transactions(engine.log(), 0, engine.log().end_offset)
+    rows = [row for path in paths for row in dump(path)]
+    assert [(row["producer_id"], row["first_offset"], row["last_offset"]) for row in rows] == [
+        entry[:3] for entry in expected
+    ]
+    logs = [f"{engine.path}/t-0/{name}" for name in engine.files(suffix=".log")]
+    markers = [row for path in logs for row in dump(path, records=True) if "marker" in row]
+    assert {row["offset"] for row in markers if row["marker"] == "abort"} >= {entry[2] for entry in expected}
+    assert {row["marker"] for row in markers} == {"abort", "commit"}
+
+
+@pytest.mark.java
+def test_kafka_reads_them_without_complaint(engine, kafka_tools):
+    paths = closed(engine)
+    engine.open()
+    expected = aborted_transactions(engine.log(), 0, engine.log().end_offset)
+    engine.close()
+    done = kafka_tools.run("DumpLogSegments", "--files", ",".join(paths))
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = re.findall(
+        r"producerId: (\d+) firstOffset: (\d+) lastOffset: (\d+) lastStableOffset: (\d+)", done.stdout
+    )
+    assert [tuple(map(int, found)) for found in shown] == [tuple(entry) for entry in expected]
+    logs = [f"{engine.path}/t-0/{name}" for name in engine.files(suffix=".log")]
+    done = kafka_tools.run("DumpLogSegments", "--deep-iteration", "--files", ",".join(logs))
+    assert done.returncode == 0
+    # Said of every segment that doesn't begin at offset 0.
+    assert not re.sub(r"Non-consecutive offsets in .*\n  -1 is followed by \d+\n", "", done.stderr)
+    markers = re.findall(r"offset: (\d+) .*endTxnMarker: (\w+) coordinatorEpoch: (\d+)", done.stdout)
+    aborts = {int(offset) for offset, kind, _ in markers if kind == "ABORT"}
+    assert {entry.last_offset for entry in expected} <= aborts
+    assert {kind for _, kind, _ in markers} == {"ABORT", "COMMIT"}
+    assert "isvalid: false" not in done.stdout
+    engine.open()

@@ -9,8 +9,7 @@ ranges; Produce from version 0, although versions 0 to 2 close the connection (K
   digits, `-` and `.`, or one of the last two at an end, the answer is INVALID_REQUEST.
 - Features (KIP-584, KIP-1022): clients change their behaviour by *finalized* features (transaction.version 2 changes
   how a producer talks to coordinators, group.version 1 allows the new consumer protocol), so none is named that
-  doesn't work here yet. There is none so far: both lists are empty, which is what Kafka before 2.7 says too, and the
-  epoch 0 says that this is knowledge and not ignorance (-1).
+  doesn't work here yet.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from logbroker.wire.messages.api_versions import (
     SupportedFeatureKey,
 )
 
-FEATURES: Final[tuple[tuple[str, int, int], ...]] = ()
+FEATURES: Final[tuple[tuple[str, int, int], ...]] = (("group.version", 0, 1), ("transaction.version", 0, 2))
 """Feature, lowest and highest level that this broker can do."""
 
-FINALIZED_FEATURES: Final[tuple[tuple[str, int], ...]] = ()
+FINALIZED_FEATURES: Final[tuple[tuple[str, int], ...]] = (("group.version", 1), ("transaction.version", 2))
 """Feature and the level that is in force."""
 
-FEATURES_EPOCH: Final = 0
+FEATURES_EPOCH: Final = 2
 """Grows whenever FINALIZED_FEATURES changes; clients ignore a list with an epoch below one they have seen."""
 
 SOFTWARE_SHOWN_MAX: Final = 64

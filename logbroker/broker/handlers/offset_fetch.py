@@ -17,7 +17,7 @@ from __future__ import annotations
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
 from logbroker.broker.context import RequestContext
-from logbroker.groups.offset_requests import SEVERAL_GROUPS_FROM
+from logbroker.groups.offset_fetches import SEVERAL_GROUPS_FROM
 from logbroker.groups.service import HasGroups
 from logbroker.wire.messages.offset_fetch import (
     OffsetFetchRequest,

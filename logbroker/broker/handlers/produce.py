@@ -204,16 +204,12 @@ def _refuse(partition: PartitionProduceResponse, error: BrokerError) -> None:
 
 
 def _append_several(broker: Broker, context: RequestContext, request: ProduceRequest) -> None:
-    batches = _transactional_batches(broker, context, request)
-    if not batches:
-        _append(broker, context, request, None, {})
-        return
+    transactional_id = request.transactional_id
     try:
-        question = question_of(batches)
+        question = _question_of(broker, context, request)
     except BrokerError as error:
         _append(broker, context, request, None, {}, refusal=error)
         return
-    transactional_id = request.transactional_id
     if question is None or transactional_id is None:
         _append(broker, context, request, None, {})
         return
@@ -228,20 +224,24 @@ def _append_several(broker: Broker, context: RequestContext, request: ProduceReq
     verdicts.on_done(lambda verdicts: _admitted(broker, context, request, question, verdicts))
 
 
-def _transactional_batches(
-    broker: Broker, context: RequestContext, request: ProduceRequest
-) -> list[tuple[Partition, Buffer]]:
-    """The batches of the request that say so of themselves, and have a partition to go to."""
-    found: list[tuple[Partition, Buffer]] = []
+def _question_of(broker: Broker, context: RequestContext, request: ProduceRequest) -> Question | None:
+    """What the coordinator must be asked about the request. Raises BrokerError for all of it."""
+    batches: list[tuple[Partition, Buffer]] = []
     for topic in request.topic_data:
         for data in topic.partition_data:
             records = data.records
-            if records is not None and is_transactional(records):
-                try:
-                    found.append((_partition(broker, context.api_version, topic, data), records))
-                except BrokerError:
-                    continue  # the append says so
-    return found
+            if records is None or not is_transactional(records):
+                continue
+            if request.transactional_id is None:
+                raise BrokerError(
+                    ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+                    "a request with transactional batches must name its transactional id",
+                )
+            try:
+                batches.append((_partition(broker, context.api_version, topic, data), records))
+            except BrokerError:
+                continue  # the append says so
+    return question_of(batches) if batches else None
 
 
 def _admitted(
@@ -288,11 +288,11 @@ def _append(
             answer = PartitionProduceResponse(index=data.index, error_code=_PENDING)
             answers.partition_responses.append(answer)
             try:
+                if refusal is not None:
+                    raise refusal
                 partition = _partition(broker, context.api_version, topic, data)
                 _check(request, partition)
                 if data.records is not None and is_transactional(data.records):
-                    if refusal is not None:
-                        raise refusal
                     check_admitted(
                         partition,
                         data.records,

@@ -38,7 +38,11 @@ def handle(
                 f"update version {update.max_version_level} for feature {update.feature}. {problem}",
             )
     return UpdateFeaturesResponse(
-        results=[UpdatableFeatureResult(update.feature) for update in request.feature_updates]
+        # The name of the code as its message, because Kafka sends it so.
+        results=[
+            UpdatableFeatureResult(update.feature, ErrorCode.NONE, ErrorCode.NONE.name)
+            for update in request.feature_updates
+        ]
     )
 
 

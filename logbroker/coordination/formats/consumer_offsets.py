@@ -149,6 +149,11 @@ _V1_TAIL = struct.Struct(">qq")
 _V1_HEAD = struct.Struct(">hq")
 _V3_HEAD = struct.Struct(">hqi")
 _TIMESTAMP = struct.Struct(">q")
+_INT16 = struct.Struct(">h")
+_INT32 = struct.Struct(">i")
+_V4_BARE = struct.Struct(">hqicq3s16s")
+"""A value of version 4 with a topic id and without metadata: what most consumers commit."""
+_V4_NO_METADATA = b"\x01"
 _TOPIC_ID_TAG = b"\x01\x00\x10"
 """One tagged field, number 0, of 16 bytes."""
 
@@ -182,6 +187,16 @@ def offset_commit_value(value: OffsetCommitValue) -> bytes:
                 _TIMESTAMP.pack(value.commit_timestamp),
             )
         )
+    if not value.metadata:
+        return _V4_BARE.pack(
+            4,
+            value.offset,
+            value.leader_epoch,
+            _V4_NO_METADATA,
+            value.commit_timestamp,
+            _TOPIC_ID_TAG,
+            value.topic_id.bytes,
+        )
     return b"".join(
         (
             _V3_HEAD.pack(4, value.offset, value.leader_epoch),
@@ -191,6 +206,52 @@ def offset_commit_value(value: OffsetCommitValue) -> bytes:
             value.topic_id.bytes,
         )
     )
+
+
+def read_offset_commit_key(key: bytes) -> tuple[str, str, int]:
+    """Group, topic and partition of an offset's key.
+
+    Raises:
+        ValueError: It can't be read.
+
+    """
+    try:
+        group_end = 4 + _INT16.unpack_from(key, 2)[0]
+        topic_end = group_end + 2 + _INT16.unpack_from(key, group_end)[0]
+        (partition,) = _INT32.unpack_from(key, topic_end)
+        if 4 <= group_end <= topic_end - 2 and len(key) == topic_end + _INT32.size:
+            return key[4:group_end].decode(), key[group_end + 2 : topic_end].decode(), partition
+    except struct.error:
+        pass
+    # It is damaged, and this says how.
+    read = offset_commit.decode_key(key)
+    return read.group, read.topic, read.partition
+
+
+def read_offset_commit_value(value: bytes) -> OffsetCommitValue:
+    """A committed offset; values with the same topic id share it.
+
+    Raises:
+        ValueError: It can't be read.
+
+    """
+    if len(value) == _V4_BARE.size and value[14:15] == _V4_NO_METADATA and value[23:26] == _TOPIC_ID_TAG:
+        version, offset, leader_epoch = _V3_HEAD.unpack_from(value)
+        if version == 4:
+            return OffsetCommitValue(
+                offset,
+                leader_epoch,
+                "",
+                _TIMESTAMP.unpack_from(value, 15)[0],
+                NO_TIMESTAMP,
+                _topic_id(value[26:]),
+            )
+    return offset_commit.decode_value(value)
+
+
+@lru_cache(maxsize=_CACHED_KEYS)
+def _topic_id(read: bytes) -> UUID:
+    return UUID(bytes=read)
 
 
 def group_metadata_key(group: str) -> bytes:

@@ -22,7 +22,6 @@ class Stored(Enum):
     EMPTIED = "the last member is gone"
     ASSIGNMENT = "the leader's assignment"
     STATIC_MEMBER = "a static member came back under another id"
-    DELETED = "the group is no more"
 
 
 @dataclass(slots=True)
@@ -30,7 +29,7 @@ class Store:
     """Group metadata on its way to the log.
 
     Attributes:
-        value: The record's value; None deletes the group.
+        value: The record's value.
         generation_id: The generation it belongs to.
         assignments: What becomes each member's assignment once this is durable (ASSIGNMENT).
         context: What taking a change back needs (STATIC_MEMBER).
@@ -38,7 +37,7 @@ class Store:
     """
 
     kind: Stored
-    value: bytes | None
+    value: bytes
     generation_id: int
     assignments: dict[str, bytes] | None = None
     context: Any = None
@@ -61,3 +60,8 @@ class Effects:
     def store(self, store: Store) -> None:
         """Write group metadata; the outcome comes back as an event."""
         self.stores.append(store)
+
+    def send(self) -> None:
+        """Send all replies: the event's work is done."""
+        for waiter, response in self.replies:
+            waiter.set(response)

@@ -31,6 +31,8 @@ from logbroker.groups.classic.records import encode_group
 from logbroker.groups.classic.replies import join_refusal, sync_refusal, synced
 from logbroker.groups.classic.states import ANSWERS, Action, Event, State
 from logbroker.groups.errors import write_error
+from logbroker.groups.kind import Committer
+from logbroker.groups.subscriptions import CONSUMER_PROTOCOL_TYPE
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 
@@ -60,7 +62,6 @@ class ClassicProtocol(Joining):
             Action.END_SYNCING: self._sync_deadline,
             Action.SHARE_ASSIGNMENT: self._share_assignment,
             Action.ASSIGNMENT_LOST: self._assignment_lost,
-            Action.DELETE: self._delete,
         }
 
     # ---- requests
@@ -118,26 +119,24 @@ class ClassicProtocol(Joining):
         if error is not ErrorCode.NONE:
             return error
         self.touch(group.members[member_id], now)
-        answer = ANSWERS[Event.HEARTBEAT][group.state]
-        return answer if isinstance(answer, ErrorCode) else ErrorCode.NONE
+        return _error(ANSWERS[Event.HEARTBEAT][group.state])
 
-    def check_commit(
-        self, group: ClassicGroup, member_id: str, instance_id: str | None, generation_id: int, now: float
-    ) -> ErrorCode:
+    def check_commit(self, group: ClassicGroup, who: Committer, now: float) -> ErrorCode:
         """Whether these credentials may commit offsets now; a member's commit also shows that it lives."""
         state = group.state
-        if generation_id < 0 and (
-            state is State.EMPTY or (member_id == NO_MEMBER_ID and instance_id is None)
-        ):
-            answer = ANSWERS[Event.COMMIT_SIMPLE][state]
-        else:
-            error = _check_generation(group, member_id, instance_id, generation_id)
-            if error is not ErrorCode.NONE:
-                return error
-            answer = ANSWERS[Event.COMMIT][state]
-            if answer is ErrorCode.NONE:
-                self.touch(group.members[member_id], now)
-        return answer if isinstance(answer, ErrorCode) else ErrorCode.NONE
+        outside = who.generation_id < 0 and not who.member_id and who.instance_id is None
+        if who.generation_id < 0 and (state is State.EMPTY or outside):
+            simple = Event.COMMIT_TRANSACTIONAL_SIMPLE if who.is_transactional else Event.COMMIT_SIMPLE
+            return _error(ANSWERS[simple][state])
+        error = _check_generation(group, who.member_id, who.instance_id, who.generation_id)
+        if error is not ErrorCode.NONE:
+            return error
+        if who.is_transactional:
+            return _error(ANSWERS[Event.COMMIT_TRANSACTIONAL][state])
+        answer = _error(ANSWERS[Event.COMMIT][state])
+        if answer is ErrorCode.NONE:
+            self.touch(group.members[who.member_id], now)
+        return answer
 
     def leave(
         self, group: ClassicGroup, members: list[tuple[str, str | None]], at: Moment
@@ -149,11 +148,15 @@ class ClassicProtocol(Joining):
             self._run(Event.LEFT, group, effects, at)
         return results, effects
 
-    def delete(self, group: ClassicGroup, at: Moment) -> tuple[ErrorCode, Effects]:
-        """The group is to go; refused while it has members."""
-        effects = Effects()
-        answer = self._run(Event.DELETE, group, effects, at)
-        return answer or ErrorCode.NONE, effects
+    def check_delete_offsets(self, group: ClassicGroup) -> ErrorCode:
+        """Whether offsets may be deleted; of a group of consumers, those of topics that nobody subscribes to."""
+        if group.protocol_type == CONSUMER_PROTOCOL_TYPE and group.state is not State.DEAD:
+            return ErrorCode.NONE
+        return _error(ANSWERS[Event.DELETE_OFFSETS][group.state])
+
+    def check_delete(self, group: ClassicGroup) -> ErrorCode:
+        """Whether the group may go; not while it has members."""
+        return _error(ANSWERS[Event.DELETE][group.state])
 
     # ---- time and outcomes
 
@@ -221,6 +224,10 @@ class ClassicProtocol(Joining):
         if len(group.members) > self.limits.max_size:
             self._prepare(group, effects, at, "the group is larger than group.max.size")
         return effects
+
+    def rebalance(self, group: ClassicGroup, effects: Effects, at: Moment, reason: str) -> None:
+        """Start a rebalance of a stable group, for a reason from outside."""
+        self._prepare(group, effects, at, reason)
 
     # ---- behind the table
 
@@ -319,10 +326,6 @@ class ClassicProtocol(Joining):
         self._remove_waiting(group, member, effects)
         self._prepare_or_continue(group, effects, at, f"the session of member {member.member_id} ended")
 
-    def _delete(self, group: ClassicGroup, effects: Effects, at: Moment) -> None:
-        self.kill(group, ErrorCode.UNKNOWN_MEMBER_ID, effects, at)
-        effects.store(Store(Stored.DELETED, None, group.generation_id))
-
 
 def _check_generation(
     group: ClassicGroup, member_id: str, instance_id: str | None, generation_id: int
@@ -334,6 +337,11 @@ def _check_generation(
     if error is ErrorCode.NONE and generation_id != group.generation_id:
         return ErrorCode.ILLEGAL_GENERATION
     return error
+
+
+def _error(answer: ErrorCode | Action) -> ErrorCode:
+    """What the table answers to an event that carries nothing out."""
+    return answer if isinstance(answer, ErrorCode) else ErrorCode.NONE
 
 
 def _differ(asked: str | None, actual: str | None) -> bool:

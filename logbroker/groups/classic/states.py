@@ -50,6 +50,9 @@ class Event(Enum):
     SYNC_DEADLINE = "the time to sync is over"
     ASSIGNMENT_STORED = "the leader's assignment is durable"
     ASSIGNMENT_FAILED = "the leader's assignment could not be stored"
+    COMMIT_TRANSACTIONAL = "a member commits offsets in a transaction"
+    COMMIT_TRANSACTIONAL_SIMPLE = "somebody outside any generation commits offsets in a transaction"
+    DELETE_OFFSETS = "offsets of a group that is not of consumers are to be deleted"
     DELETE = "the group is to be deleted"
 
 
@@ -73,7 +76,6 @@ class Action(Enum):
     END_SYNCING = "remove those who did not ask for their assignment, and start a rebalance"
     SHARE_ASSIGNMENT = "give everybody its part; the group is stable"
     ASSIGNMENT_LOST = "tell everybody, and start a rebalance"
-    DELETE = "the group is dead; delete its record"
 
 
 Answer: TypeAlias = ErrorCode | Action
@@ -82,6 +84,8 @@ _OK = ErrorCode.NONE
 _GONE = ErrorCode.COORDINATOR_NOT_AVAILABLE
 _UNKNOWN = ErrorCode.UNKNOWN_MEMBER_ID
 _REBALANCING = ErrorCode.REBALANCE_IN_PROGRESS
+_NOT_EMPTY = ErrorCode.NON_EMPTY_GROUP
+_NOT_FOUND = ErrorCode.GROUP_ID_NOT_FOUND
 
 
 def _row(
@@ -114,13 +118,11 @@ ANSWERS: dict[Event, dict[State, Answer]] = {
     Event.SYNC_DEADLINE: _row(_OK, _OK, Action.END_SYNCING, Action.END_SYNCING, _OK),
     Event.ASSIGNMENT_STORED: _row(_OK, _OK, Action.SHARE_ASSIGNMENT, _OK, _OK),
     Event.ASSIGNMENT_FAILED: _row(_OK, _OK, Action.ASSIGNMENT_LOST, _OK, _OK),
-    Event.DELETE: _row(
-        Action.DELETE,
-        ErrorCode.NON_EMPTY_GROUP,
-        ErrorCode.NON_EMPTY_GROUP,
-        ErrorCode.NON_EMPTY_GROUP,
-        ErrorCode.GROUP_ID_NOT_FOUND,
-    ),
+    # Whoever processes records in a transaction may do so in the old generation until the new one's assignment is there.
+    Event.COMMIT_TRANSACTIONAL: _row(_UNKNOWN, _OK, _OK, _OK, _GONE),
+    Event.COMMIT_TRANSACTIONAL_SIMPLE: _row(_OK, _OK, _OK, _OK, _GONE),
+    Event.DELETE_OFFSETS: _row(_OK, _NOT_EMPTY, _NOT_EMPTY, _NOT_EMPTY, _NOT_FOUND),
+    Event.DELETE: _row(_OK, _NOT_EMPTY, _NOT_EMPTY, _NOT_EMPTY, _NOT_FOUND),
 }
 
 PREVIOUS: dict[State, frozenset[State]] = {

@@ -17,6 +17,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.groups.classic.joining import Origin
 from logbroker.groups.classic.rebalance import Moment
+from logbroker.groups.classic.replies import join_refusal
 from logbroker.groups.consumer.changes import Changes
 from logbroker.groups.consumer.embedded import (
     by_id,
@@ -88,7 +89,7 @@ class ClassicMembers:
                 ErrorCode.INCONSISTENT_GROUP_PROTOCOL, f"Member {member_id}'s protocols are not supported."
             )
         if not request.member_id and instance_id is None and origin.requires_member_id:
-            return JoinGroupResponse(error_code=ErrorCode.MEMBER_ID_REQUIRED, member_id=member_id)
+            return join_refusal(ErrorCode.MEMBER_ID_REQUIRED, member_id)
         subscription = _subscription(request)
         replaced = None if instance_id is None else group.static_member(instance_id)
         downgrade = replaced is not None and engine.may_downgrade(group, (replaced,), len(group.members))

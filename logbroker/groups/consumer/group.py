@@ -21,6 +21,10 @@ CONSUMER_PROTOCOL_TYPE: Final = "consumer"
 """The protocol type of all groups of this kind, and of those that can become one."""
 
 
+FIRST_EPOCH: Final = 1
+"""Of a group, and of the target assignment that gives nobody anything; epoch 0 is how a member says that it joins."""
+
+
 class GroupState(Enum):
     """Where a group stands; the value is Kafka's name for it."""
 
@@ -103,9 +107,9 @@ class ConsumerGroup:
 
     def __init__(self, group_id: str) -> None:
         self.group_id = group_id
-        self.epoch = 0
+        self.epoch = FIRST_EPOCH
         self.metadata_hash = 0
-        self.assignment_epoch = 0
+        self.assignment_epoch = FIRST_EPOCH
         self.assignment_ms = 0
         self.members: dict[str, ConsumerMember] = {}
         self.static_members: dict[str, str] = {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-REGEX_REFRESH_MIN_MS = 10_000
+from logbroker.metadata.image import ClusterImage
+
+REGEX_REFRESH_MIN_MS: Final = 10_000
 """A group's regular expressions are not looked up again earlier than this, whatever comes."""
 
 
@@ -46,3 +49,34 @@ class Limits(Protocol):
     def times(self, group_id: str) -> GroupTimes:
         """What holds for one group."""
         ...
+
+
+class SettingsLimits:
+    """Those of the settings in a metadata image, and of the group configs there."""
+
+    __slots__ = ("_image",)
+
+    def __init__(self, image: Callable[[], ClusterImage]) -> None:
+        self._image = image
+
+    def common(self) -> ConsumerLimits:
+        """`group.consumer.*`, and `group.max.size`."""
+        settings = self._image().settings
+        policy = settings.group_consumer_migration_policy.lower()
+        return ConsumerLimits(
+            settings.group_consumer_max_size,
+            settings.group_max_size,
+            settings.group_consumer_assignors,
+            settings.group_consumer_regex_refresh_interval_ms,
+            upgrades=policy in ("bidirectional", "upgrade"),
+            downgrades=policy in ("bidirectional", "downgrade"),
+        )
+
+    def times(self, group_id: str) -> GroupTimes:
+        """What was set on the group, or the broker's defaults."""
+        config = self._image().group_config(group_id)
+        return GroupTimes(
+            config.consumer_session_timeout_ms,
+            config.consumer_heartbeat_interval_ms,
+            config.consumer_assignment_interval_ms,
+        )

@@ -123,7 +123,7 @@ class ConsumerProtocol:
         described = _described(member, request, origin)
         other_names = engine.describe_member(changes, member, described, is_new=is_new)
         other_regex, resolved, lookup = engine.follow_regex(changes, member, described, at)
-        engine.bump(changes, topics, needed=group.epoch == 0 or other_names or resolved)
+        engine.bump(changes, topics, needed=other_names or resolved)
         engine.assign(changes, topics, at)
         moved = engine.reconcile(
             changes,

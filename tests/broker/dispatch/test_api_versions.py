@@ -32,12 +32,14 @@ def test_exactly_what_the_table_has_in_kafkas_ranges(version):
 
 
 @pytest.mark.parametrize("version", [3, 4])
-def test_no_feature_is_claimed_and_that_is_known(version):
+def test_the_features_that_work_are_finalized(version):
     response, _ = answer(version)
-    assert response.supported_features == []
-    assert response.finalized_features == []
-    assert response.finalized_features_epoch == 0
+    finalized = {feature.name: feature.max_version_level for feature in response.finalized_features}
+    assert finalized["transaction.version"] == 2
+    assert response.finalized_features_epoch == api_versions.FEATURES_EPOCH > 0
     assert response.zk_migration_ready is False
+    supported = {(f.name, f.min_version, f.max_version) for f in response.supported_features}
+    assert (("transaction.version", 0, 2) in supported) is (version == 4)
 
 
 def test_features_with_a_lowest_level_of_0_are_told_from_version_4_on(monkeypatch):

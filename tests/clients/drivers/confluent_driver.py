@@ -249,15 +249,16 @@ class Confluent:
 
     # ---- Group members -------------------------------------------------------------------------------------------
 
-    def join(self, member: str, group: str, topics: list[str]) -> None:
+    def join(self, member: str, group: str, topics: list[str], protocol: str = "classic") -> None:
+        settings: dict[str, Any] = {
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 200,
+        }
+        if protocol == "consumer":
+            settings = {"group.protocol": "consumer"}
         self.members[member] = self._consumer(
-            **{
-                "group.id": group,
-                "auto.offset.reset": "earliest",
-                "partition.assignment.strategy": "range",
-                "session.timeout.ms": 10_000,
-                "heartbeat.interval.ms": 200,
-            }
+            **{"group.id": group, "auto.offset.reset": "earliest", **settings}
         )
         self.members[member].subscribe(topics)
 

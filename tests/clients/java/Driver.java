@@ -75,7 +75,7 @@ public class Driver {
             case "groups": return get(admin.listGroups().all()).stream().map(GroupListing::groupId).toList();
             case "group": return group(a.get("group").asText());
             case "committed": return committed(a.get("group").asText(), topic, a.get("partitions"));
-            case "join": return join(a.get("member").asText(), a.get("group").asText(), a.get("topics"));
+            case "join": return join(a.get("member").asText(), a.get("group").asText(), a.get("topics"), a.path("protocol").asText("classic"));
             case "poll": return poll(members.get(a.get("member").asText()), a.get("timeout_ms").asLong());
             case "commit": members.get(a.get("member").asText()).commitSync(); return null;
             case "leave": members.remove(a.get("member").asText()).close(); return null;
@@ -324,10 +324,13 @@ public class Driver {
 
     // ---- Group members ----------------------------------------------------------------------------------------------
 
-    Object join(String member, String group, JsonNode topics) {
-        var consumer = consumer(Map.of(
-            "group.id", group, "auto.offset.reset", "earliest", "session.timeout.ms", 10_000, "heartbeat.interval.ms", 200,
+    Object join(String member, String group, JsonNode topics, String protocol) {
+        Map<String, Object> config = new HashMap<>(Map.of("group.id", group, "auto.offset.reset", "earliest"));
+        if (protocol.equals("consumer")) config.put("group.protocol", "consumer");
+        else config.putAll(Map.of(
+            "session.timeout.ms", 10_000, "heartbeat.interval.ms", 200,
             "partition.assignment.strategy", RangeAssignor.class.getName()));
+        var consumer = consumer(config);
         List<String> names = new ArrayList<>();
         for (JsonNode each : topics) names.add(each.asText());
         consumer.subscribe(names);

@@ -1,33 +1,24 @@
-"""OffsetCommit and OffsetFetch: topics against the metadata, groups against their shards, and the answers put together.
+"""OffsetFetch: topics against the metadata, groups against their shards, and the answers put together.
 
-Both speak of topics by name up to version 9 and by id from version 10 on (KIP-848's client side), and answer in
-the same terms. A commit is answered when it is durable. A fetch reads what memory holds and is answered when that is
-durable: it never tells of an offset that a crash could take back (which covers `require_stable`, KIP-447).
+Topics are named up to version 9 and have ids from version 10 on (KIP-848's client side), and so have the answers. A fetch reads what
+memory holds and is answered when that is durable: it never tells of an offset that a crash could take back. Whoever asks for
+stable offsets (`require_stable`, KIP-447) is told UNSTABLE_OFFSET_COMMIT while a transaction may yet change them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from logbroker.base.clock import Clock
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
-from logbroker.coordination.formats.consumer_offsets import NO_TIMESTAMP, OffsetCommitValue
 from logbroker.coordination.runtime import CoordinatorRuntime
-from logbroker.groups.errors import commit_error, fetch_error
-from logbroker.groups.machine import GroupMachine, NewOffset
+from logbroker.groups.errors import fetch_error
+from logbroker.groups.machine import GroupMachine
 from logbroker.groups.offsets import belongs_to
 from logbroker.metadata.image import ClusterImage, TopicImage
-from logbroker.wire.messages.offset_commit import (
-    OffsetCommitRequest,
-    OffsetCommitRequestTopic,
-    OffsetCommitResponse,
-    OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic,
-)
 from logbroker.wire.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -42,120 +33,19 @@ from logbroker.wire.messages.offset_fetch import (
 from logbroker.wire.schema import ZERO_UUID
 
 TOPIC_IDS_FROM: Final = 10
-"""Version from which both APIs name topics by id."""
-
-GROUP_NOT_FOUND_FROM: Final = 9
-"""OffsetCommit version from which a member of an unknown group gets GROUP_ID_NOT_FOUND, not ILLEGAL_GENERATION."""
-
 SEVERAL_GROUPS_FROM: Final = 8
 TOP_LEVEL_ERROR_FROM: Final = 2
 """OffsetFetch versions."""
 
 NO_OFFSET: Final = -1
-NO_RETENTION: Final = -1
-TIMESTAMP_MAX_MS: Final = (1 << 63) - 1
 
 
-class OffsetRequests:
-    """Answers OffsetCommit and OffsetFetch; `image` gives the metadata as it is now."""
+class OffsetFetches:
+    """Answers OffsetFetch; `image` gives the metadata as it is now."""
 
-    def __init__(
-        self, runtime: CoordinatorRuntime[GroupMachine], image: Callable[[], ClusterImage], clock: Clock
-    ) -> None:
+    def __init__(self, runtime: CoordinatorRuntime[GroupMachine], image: Callable[[], ClusterImage]) -> None:
         self._runtime = runtime
         self._image = image
-        self._clock = clock
-
-    # ---- commit
-
-    def commit(
-        self, request: OffsetCommitRequest, version: int
-    ) -> OffsetCommitResponse | Completion[OffsetCommitResponse]:
-        """Commit offsets; every partition has its own error code."""
-        response = OffsetCommitResponse()
-        commits: list[NewOffset] = []
-        answers: list[OffsetCommitResponsePartition] = []
-        for partition, answer in self._known_partitions(request, response, version):
-            commits.append(partition)
-            answers.append(answer)
-        if not commits:
-            return response
-        try:
-            machine = self._runtime.machine_for(request.group_id)
-        except BrokerError as absent:
-            return _fail(response, answers, absent.code)
-        error = machine.check_commit(
-            request.group_id,
-            request.member_id,
-            request.group_instance_id,
-            request.generation_id_or_member_epoch,
-        )
-        if error is not ErrorCode.NONE:
-            if error is ErrorCode.GROUP_ID_NOT_FOUND and version < GROUP_NOT_FOUND_FROM:
-                error = ErrorCode.ILLEGAL_GENERATION
-            return _fail(response, answers, error)
-        self._refuse_long_notes(commits, answers)
-        if not commits:
-            return response
-        waiter: Completion[OffsetCommitResponse] = Completion()
-
-        def done(error: ErrorCode) -> None:
-            if error is not ErrorCode.NONE:
-                _fail(response, answers, commit_error(error))
-            waiter.set(response)
-
-        try:
-            machine.commit(request.group_id, commits, done)
-        except BrokerError as refused:
-            return _fail(response, answers, commit_error(refused.code))
-        except ValueError:
-            return _fail(response, answers, ErrorCode.INVALID_COMMIT_OFFSET_SIZE)
-        return waiter
-
-    def _known_partitions(
-        self, request: OffsetCommitRequest, response: OffsetCommitResponse, version: int
-    ) -> Iterator[tuple[NewOffset, OffsetCommitResponsePartition]]:
-        """Partitions that exist, with the place of their answer; the others are answered here."""
-        image = self._image()
-        now_ms = self._clock.wall_ms()
-        expire_ms = NO_TIMESTAMP
-        if request.retention_time_ms != NO_RETENTION:
-            expire_ms = min(now_ms + request.retention_time_ms, TIMESTAMP_MAX_MS)
-        for asked in request.topics:
-            topic = _find(image, asked, version)
-            answered = OffsetCommitResponseTopic(name=asked.name, topic_id=asked.topic_id)
-            response.topics.append(answered)
-            for partition in asked.partitions:
-                answer = OffsetCommitResponsePartition(partition.partition_index)
-                answered.partitions.append(answer)
-                if topic is None:
-                    answer.error_code = _unknown_topic(version)
-                elif not 0 <= partition.partition_index < len(topic.partitions):
-                    answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                else:
-                    value = OffsetCommitValue(
-                        partition.committed_offset,
-                        partition.committed_leader_epoch,
-                        partition.committed_metadata or "",
-                        now_ms,
-                        expire_ms,
-                        topic.topic_id,
-                    )
-                    yield NewOffset(topic.name, partition.partition_index, value), answer
-
-    def _refuse_long_notes(
-        self, commits: list[NewOffset], answers: list[OffsetCommitResponsePartition]
-    ) -> None:
-        """Take out, and answer, what carries more metadata than `offset.metadata.max.bytes` (characters, as in Kafka)."""
-        longest = self._image().settings.offset_metadata_max_bytes
-        long_notes = [
-            position for position, commit in enumerate(commits) if len(commit.value.metadata) > longest
-        ]
-        for position in reversed(long_notes):
-            answers[position].error_code = ErrorCode.OFFSET_METADATA_TOO_LARGE
-            del commits[position], answers[position]
-
-    # ---- fetch
 
     def fetch(
         self, request: OffsetFetchRequest, version: int
@@ -178,16 +68,22 @@ class OffsetRequests:
             ]
         gathering = _Gathering(request, version)
         for group in groups:
-            self._fetch_group(group, version, gathering)
+            self._fetch_group(group, version, gathering, stable=request.require_stable)
         return gathering.answer()
 
-    def _fetch_group(self, asked: OffsetFetchRequestGroup, version: int, gathering: _Gathering) -> None:
+    def _fetch_group(
+        self, asked: OffsetFetchRequestGroup, version: int, gathering: _Gathering, *, stable: bool
+    ) -> None:
         answer = OffsetFetchResponseGroup(asked.group_id)
         gathering.groups.append(answer)
         try:
             machine = self._runtime.machine_for(asked.group_id)
         except BrokerError as error:
             answer.error_code = fetch_error(error.code)
+            return
+        refusal = machine.check_fetch(asked.group_id, asked.member_id, asked.member_epoch)
+        if refusal is not ErrorCode.NONE:
+            answer.error_code = refusal
             return
         image = self._image()
         if asked.topics is None:
@@ -196,6 +92,8 @@ class OffsetRequests:
             answer.topics = [
                 _some_offsets(machine, asked.group_id, image, topic, version) for topic in asked.topics
             ]
+        if stable and machine.committed.pending.has_group(asked.group_id):
+            _refuse_unstable(machine, asked.group_id, image, answer.topics)
 
         def durable(error: ErrorCode) -> None:
             if error is not ErrorCode.NONE:
@@ -312,6 +210,24 @@ def _some_offsets(
     return _topic_answer(asked.name, asked.topic_id, version, answers)
 
 
+def _refuse_unstable(
+    machine: GroupMachine, group_id: str, image: ClusterImage, answers: list[OffsetFetchResponseTopics]
+) -> None:
+    """Take back, in `answers`, every offset that an open transaction may change."""
+    pending = machine.committed.pending
+    for topic in answers:
+        known = None if topic.name else image.topic_by_id(topic.topic_id)
+        name = topic.name if known is None else known.name
+        topic.partitions = [
+            OffsetFetchResponsePartitions(
+                each.partition_index, NO_OFFSET, -1, "", ErrorCode.UNSTABLE_OFFSET_COMMIT
+            )
+            if not each.error_code and pending.is_pending(group_id, name, each.partition_index)
+            else each
+            for each in topic.partitions
+        ]
+
+
 def _topic_answer(
     name: str, topic_id: UUID, version: int, partitions: list[OffsetFetchResponsePartitions]
 ) -> OffsetFetchResponseTopics:
@@ -320,23 +236,7 @@ def _topic_answer(
     return OffsetFetchResponseTopics(name=name, partitions=partitions)
 
 
-def _find(
-    image: ClusterImage, asked: OffsetCommitRequestTopic | OffsetFetchRequestTopics, version: int
-) -> TopicImage | None:
+def _find(image: ClusterImage, asked: OffsetFetchRequestTopics, version: int) -> TopicImage | None:
     if version >= TOPIC_IDS_FROM:
         return image.topic_by_id(asked.topic_id)
     return image.topic(asked.name)
-
-
-def _unknown_topic(version: int) -> ErrorCode:
-    if version >= TOPIC_IDS_FROM:
-        return ErrorCode.UNKNOWN_TOPIC_ID
-    return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-
-
-def _fail(
-    response: OffsetCommitResponse, answers: list[OffsetCommitResponsePartition], error: ErrorCode
-) -> OffsetCommitResponse:
-    for answer in answers:
-        answer.error_code = error
-    return response
