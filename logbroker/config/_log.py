@@ -207,6 +207,8 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
         float,
         Double(
             "How full that memory may get. More keys fit, and finding each takes longer.",
+            low=0,
+            high=1,
             dynamic=True,
         ),
     ] = 0.9
@@ -224,6 +226,8 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
         Double(
             "How much the cleaner may read and write together, all its threads together.",
             unit="bytes/s",
+            low=1,
+            high=1.7976931348623157e308,
             dynamic=True,
         ),
     ] = 1.7976931348623157e308

@@ -17,6 +17,7 @@ import contextlib
 import os
 import queue
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -229,6 +230,7 @@ def _bound_memory(map_bytes: int) -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the broker as well, which stops in order
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -242,7 +244,11 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     worker = _Worker()
     while True:
-        _send(answers, worker.answer(requests.get()))
+        answer = worker.answer(requests.get())
+        try:
+            _send(answers, answer)
+        except BrokenPipeError:  # the broker is gone
+            os._exit(0)
 
 
 if __name__ == "__main__":

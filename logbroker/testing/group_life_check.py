@@ -29,7 +29,7 @@ TIMEOUT_SLACK_S = 1.0
 """A silence that is shorter than its timeout by this may still be too long: the last heartbeat was before it."""
 AFTERMATH_S = 1.0
 """A member that wakes may for so long still be told of an assignment that is no longer true."""
-EXAMPLES_MAX = 20
+EXAMPLES_MAX = 8
 """Of a kind of violation; the others are only counted."""
 
 
@@ -220,8 +220,8 @@ class _History:
         yield from self._odd
         lost = [tenure for tenure in self.tenures if tenure.lost and not tenure.broken]
         for end_s in dict.fromkeys(tenure.end_s for tenure in lost):
-            partitions = [tenure.partition for tenure in lost if tenure.end_s == end_s]
-            yield f"{self.member} lost {partitions} at {end_s:.3f} for no reason"
+            count = sum(tenure.end_s == end_s for tenure in lost)
+            yield f"{self.member} lost {count} partitions at {end_s:.3f} for no reason"
 
 
 class _GroupCheck:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import random
 import threading
+import time
 
 import pytest
 from confluent_kafka import Producer
@@ -18,6 +20,7 @@ from logbroker.testing.wire_client import WireClient
 TOPIC = "compacted"
 PARTITIONS = 3
 KEYS = 40
+PASS_WAIT_S = 3.0
 SETTINGS = {
     "log.cleaner.backoff.ms": "20",
     "log.cleaner.threads": "2",
@@ -105,6 +108,15 @@ def latest(bootstrap: str) -> dict[tuple[int, bytes], int]:
     return found
 
 
+def under_way(data_dir: pathlib.Path) -> bool:
+    """Whether compaction has left a trace that it is at work."""
+    return any(
+        name.endswith((".cleaned", ".swap"))
+        for folder in data_dir.glob(f"{TOPIC}-*")
+        for name in os.listdir(folder)
+    )
+
+
 def kill_again_and_again(make_broker, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     broker = make_broker(settings=SETTINGS)
@@ -118,12 +130,14 @@ def kill_again_and_again(make_broker, kills: int, seed: int) -> None:
         threading.Event().wait(rng.uniform(1.5, 4.0))
         passes += broker.metric("logbroker_cleaner_passes_total")
         assert broker.metric("logbroker_cleaner_uncleanable_partitions") == 0
+        if rng.random() < 0.8:  # amid a pass, if one comes
+            deadline = time.monotonic() + PASS_WAIT_S
+            while not under_way(broker.data_dir) and time.monotonic() < deadline:
+                threading.Event().wait(0.002)
+            threading.Event().wait(rng.choice((0, 0.003, 0.02, 0.1)))
         broker.kill()
         writer.stop()
-        amid += any(
-            path.suffix in {".cleaned", ".swap", ".deleted"}
-            for path in pathlib.Path(broker.data_dir).rglob("*")
-        )
+        amid += under_way(broker.data_dir)
         assert verify_directory(str(broker.data_dir)) == [], f"seed {seed}, kill {kill}"
         broker.start()
         found = latest(broker.bootstrap)
@@ -135,6 +149,7 @@ def kill_again_and_again(make_broker, kills: int, seed: int) -> None:
         assert not lost, f"seed {seed}, kill {kill}: acknowledged and found"
     assert passes, "hardly anything was compacted"
     assert amid, "no kill met a pass"
+    print(f"seed {seed}: {kills} kills, {amid} amid a pass, {passes:.0f} passes")
     broker.stop()
     assert verify_directory(str(broker.data_dir)) == []
 

@@ -12,7 +12,7 @@ import pytest
 from logbroker.replication import log_dirs
 
 PROGRAM = """
-    import os, resource, sys
+    import gc, os, resource, sys
     directory, limit, count = sys.argv[1], *map(int, sys.argv[2:4])
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     from storage.support import Engine, batch
@@ -42,6 +42,7 @@ PROGRAM = """
     check(3)
     for cleanly in (True, False):
         engine.reopen(cleanly=cleanly)
+        gc.collect()  # what is left of the life before: its process would be gone
         check(3)
         most = max(most, files())
     engine.close()

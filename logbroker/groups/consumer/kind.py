@@ -180,7 +180,12 @@ class ConsumerKind:
         group.new_topics = False
         changes = Changes(group)
         self._protocol.resolved(changes, found, topics)
-        self._write(changes, _ignore)
+        self._write(changes, partial(self._looked_up, group))
+
+    @staticmethod
+    def _looked_up(group: ConsumerGroup, error: ErrorCode) -> None:
+        if error is not ErrorCode.NONE:
+            group.new_topics = True
 
     # ---- members under the classic protocol
 
@@ -451,7 +456,3 @@ def _answer(
     waiter.set(
         response if error is ErrorCode.NONE else ConsumerGroupHeartbeatResponse(error_code=write_error(error))
     )
-
-
-def _ignore(error: ErrorCode) -> None:
-    pass

@@ -4,13 +4,14 @@ import pytest
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
-from logbroker.coordination.formats.consumer_offsets import group_metadata_key
+from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue, group_metadata_key
 from logbroker.groups.classic.group import ClassicGroup
 from logbroker.groups.classic.joining import Origin
 from logbroker.groups.classic.states import State
 from logbroker.groups.consumer.embedded import read_assignment
 from logbroker.groups.consumer.group import ConsumerGroup, GroupState
 from logbroker.groups.kind import Committer
+from logbroker.groups.machine import NewOffset
 from logbroker.testing.consumer_world import on_record
 from logbroker.wire.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
@@ -187,6 +188,17 @@ def test_regular_expressions_are_looked_up_at_the_end_of_the_tick(it):
     it.bench.known_topics.create("uu", 1)
     it.kind.topic_changed("uu", created=True)
     assert it.group.new_topics
+
+
+def test_a_lookup_that_the_log_refuses_is_repeated(it):
+    waiter = it.ask("m", subscribed_topic_regex="t|u")
+    it.bench.tick()
+    it.bench.log.refusal = BrokerError(ErrorCode.NOT_ENOUGH_REPLICAS)
+    it.bench.settle()
+    assert waiter._value.error_code == ErrorCode.NONE
+    assert it.group.regexes == {}
+    it.beat("m", waiter._value.member_epoch)
+    assert assigned(it.beat("m", 1)) == [0, 0, 1, 1, 2, 2, 3]
 
 
 def test_topics_that_change_are_noticed(it):
@@ -411,6 +423,29 @@ def test_commits_by_member_epoch(it):
     assert it.bench.machine.check_commit("g", old) == ErrorCode.UNSUPPORTED_VERSION
     transactional = Committer("", None, -1, True, 5)
     assert it.bench.machine.check_commit("g", transactional) == ErrorCode.NONE
+
+
+def test_offsets_age_where_nobody_subscribes(it):
+    """Whoever is there; and a group without members goes when its last offset goes."""
+    machine = it.bench.machine
+    it.beat("a")
+    for topic in ("t", "u"):
+        value = OffsetCommitValue(7, -1, "", it.bench.clock.wall_ms(), -1, it.bench.topics[topic])
+        machine.commit("g", [NewOffset(topic, 0, value)], lambda _: None)
+    it.bench.settle()
+    for _ in range(2 * 60 * 24 + 2):
+        it.bench.advance(30_000)
+        it.beat("a", 2)
+    machine.drop_expired()
+    it.bench.settle()
+    assert machine.offsets.get("g", "t", 0) is not None
+    assert machine.offsets.get("g", "u", 0) is None
+    it.beat("a", -1)
+    machine.drop_expired()
+    it.bench.settle()
+    assert it.group is None
+    it.bench.restart()
+    assert it.group is None
 
 
 def test_a_group_is_deleted_with_all_its_records(it):
