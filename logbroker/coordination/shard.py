@@ -225,7 +225,7 @@ class Shard(Generic[M]):
 
         Raises:
             BrokerError: Nothing was appended and `done` will not be called: RECORD_LIST_TOO_LARGE, NOT_COORDINATOR,
-                INVALID_PRODUCER_EPOCH, or what was wrong with the log.
+                INVALID_PRODUCER_EPOCH, COORDINATOR_NOT_AVAILABLE, or what was wrong with the log.
 
         """
         log, size_bytes = self._writable(records)
@@ -253,7 +253,7 @@ class Shard(Generic[M]):
 
         Raises:
             BrokerError: Nothing was appended and `done` will not be called: INVALID_PRODUCER_EPOCH,
-                TRANSACTION_COORDINATOR_FENCED, NOT_COORDINATOR, or what was wrong with the log.
+                TRANSACTION_COORDINATOR_FENCED, NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE, or what was wrong with the log.
 
         """
         log, _ = self._writable(())
@@ -272,14 +272,14 @@ class Shard(Generic[M]):
     def after_writes(self, done: Done) -> None:
         """Call `done` when everything written so far is durable, or at once when it is.
 
-        This is how a read waits for what it has seen. Errors are those of the writes.
+        This is how a read waits for what it has seen. Errors are those of the writes: with what is still queued it is refused,
+        and where the last append is late already it is told REQUEST_TIMED_OUT at once.
         """
+        reader = _Event((), 0, done, None)
         if self._open:
-            self._open.append(_Event((), 0, done, None))
-        elif self._appends:
-            self._appends[-1].events.append(_Event((), 0, done, None))
+            self._open.append(reader)
         else:
-            done(ErrorCode.NONE)
+            self._follow_last([reader])
 
     @property
     def pending_writes(self) -> int:
@@ -304,7 +304,10 @@ class Shard(Generic[M]):
     def _write_now(self, event: _Event, append: Callable[..., object]) -> None:
         """Append `event` in a batch that nothing else shares."""
         if self._open:
-            raise RuntimeError("what was queued before it must be flushed first")
+            # What was flushed was refused, and whoever was told so has written again: that stands before this.
+            raise BrokerError(
+                ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{self.topic}-{self.index} has writes before it"
+            )
         error = self._append([event], append)
         if error is not None:
             raise error
@@ -339,6 +342,8 @@ class Shard(Generic[M]):
                 # What was queued behind it may have been built on it.
                 _refuse(events[first:], error.code)
                 return
+        for event in events[position:]:  # the shard stopped serving meanwhile
+            event.finish(ErrorCode.NOT_COORDINATOR)
 
     def _append(self, events: list[_Event], do_append: Callable[..., object]) -> BrokerError | None:
         services = self._services
@@ -359,11 +364,13 @@ class Shard(Generic[M]):
         return None
 
     def _follow_last(self, readers: list[_Event]) -> None:
-        if self._appends:
-            self._appends[-1].events.extend(readers)
-        else:
-            for reader in readers:
-                reader.finish(ErrorCode.NONE)
+        appends = self._appends
+        if appends and appends[-1].deadline > self._services.clock.monotonic():
+            appends[-1].events.extend(readers)
+            return
+        error = ErrorCode.REQUEST_TIMED_OUT if appends else ErrorCode.NONE
+        for reader in readers:
+            reader.finish(error)
 
     def _appended(self, append: _Append, outcome: AppendOutcome) -> None:
         error = outcome.error

@@ -149,7 +149,7 @@ class CommittedOffsets:
         ]
         try:
             self._shard.write_transactional(producer_id, producer_epoch, records, done)
-        except BrokerError:
+        except Exception:
             for key, old in reversed(previous):
                 self.pending.take_back(producer_id, key, old)
             if is_new:
@@ -191,7 +191,7 @@ class CommittedOffsets:
                 transaction_version=transaction_version,
                 done=done,
             )
-        except BrokerError:
+        except Exception:
             for group_id, topic, partition, old in reversed(replaced):
                 if old is None:
                     store.remove(group_id, topic, partition)
@@ -212,13 +212,11 @@ class CommittedOffsets:
             for key in partitions
             if self.store.get(group_id, *key) is not None or self.pending.is_pending(group_id, *key)
         ]
-        self._drop(group_id, found)
-        self._shard.after_writes(done)
+        self._when_dropped(self._drop(group_id, found), done)
 
     def delete_group(self, group: Any, done: Done) -> None:
         """Delete a group and everything it has; `done` when it is durable, or taken back."""
-        self._drop(group.group_id, self._all_of(group.group_id), group=group)
-        self._shard.after_writes(done)
+        self._when_dropped(self._drop(group.group_id, self._all_of(group.group_id), group=group), done)
 
     def drop_topic(self, topic: str, topic_id: UUID) -> None:
         """The topic is gone: so are its offsets."""
@@ -309,22 +307,36 @@ class CommittedOffsets:
         found.update(dict.fromkeys(self.pending.of_group(group_id)))
         return list(found)
 
+    def _when_dropped(self, error: ErrorCode, done: Done) -> None:
+        if error is ErrorCode.NONE:
+            self._shard.after_writes(done)
+        else:
+            done(error)
+
     def _drop(
         self, group_id: str, partitions: Sequence[tuple[str, int]], *, group: Any | None = None
-    ) -> None:
-        """Write tombstones for offsets, a batch's worth at a time, and for the group itself if it goes too."""
+    ) -> ErrorCode:
+        """Write tombstones for offsets, a batch's worth at a time, and for the group itself if it goes too.
+
+        Returns:
+            NONE: they are on their way to the log. Else what they met: this one and those behind it are as they were.
+
+        """
         for first in range(0, len(partitions), DROPS_PER_WRITE):
-            self._drop_some(group_id, partitions[first : first + DROPS_PER_WRITE])
-        if group is not None:
-            tombstones = self._kind_of(group).tombstones(group)
-            self._table.remove(group)
-            self._write(group_id, tombstones, lambda: self._put_back(group))
+            error = self._drop_some(group_id, partitions[first : first + DROPS_PER_WRITE])
+            if error is not ErrorCode.NONE:
+                return error
+        if group is None:
+            return ErrorCode.NONE
+        tombstones = self._kind_of(group).tombstones(group)
+        self._table.remove(group)
+        return self._write(group_id, tombstones, lambda: self._put_back(group))
 
     def _put_back(self, group: Any) -> None:
         if group.group_id not in self._table.groups:
             self._table.put(group)
 
-    def _drop_some(self, group_id: str, partitions: Sequence[tuple[str, int]]) -> None:
+    def _drop_some(self, group_id: str, partitions: Sequence[tuple[str, int]]) -> ErrorCode:
         dropped = [
             (
                 (group_id, topic, partition),
@@ -340,9 +352,15 @@ class CommittedOffsets:
                     self.store.put(*key, value)
                 self.pending.restore(key, pending)
 
-        self._write(group_id, [(offset_commit_key(*key), None) for key, _, _ in dropped], undo)
+        tombstones = [(offset_commit_key(*key), None) for key, _, _ in dropped]
+        error = self._write(group_id, tombstones, undo)
+        half = len(partitions) // 2
+        if error is not ErrorCode.RECORD_LIST_TOO_LARGE or not half:
+            return error
+        # Ids as long as these fill a batch sooner.
+        return self._drop_some(group_id, partitions[:half]) or self._drop_some(group_id, partitions[half:])
 
-    def _write(self, group_id: str, tombstones: Sequence[Record], undo: Callable[[], object]) -> None:
+    def _write(self, group_id: str, tombstones: Sequence[Record], undo: Callable[[], object]) -> ErrorCode:
         def done(error: ErrorCode) -> None:
             if error is not ErrorCode.NONE:
                 _log.warning("offsets could not be dropped", group=group_id, error=error.name)
@@ -351,7 +369,8 @@ class CommittedOffsets:
             self._shard.write(tombstones, done, undo)
         except BrokerError as error:
             undo()
-            done(error.code)
+            return error.code
+        return ErrorCode.NONE
 
     def _forget_unused(self, group_id: str) -> None:
         group = self._table.groups.get(group_id)

@@ -194,12 +194,10 @@ class SparseIndex:
         if keep < self.memory_written:
             self.memory_written = keep
             self.trim = True
-        if not keep and self.file_entries:
-            self.truncate_file(limit, maps.get(path, self.file_entries * self._entry.size), field=field)
-
-    def truncate_file(self, limit: int, data: Buffer, *, field: int = 0) -> None:
-        """`truncate` of the entries in the file, which holds `data`; there are none in memory."""
+        if keep or not self.file_entries:
+            return
         entry = self._entry
+        data = maps.get(path, self.file_entries * entry.size)
         count = min(self.file_entries, len(data) // entry.size)
         kept = bisect_right(
             range(count), limit - 1, key=lambda i: entry.unpack_from(data, i * entry.size)[field]

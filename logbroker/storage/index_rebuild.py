@@ -164,7 +164,9 @@ class IndexRebuilder:
         successor = next(
             (other for other in log.segments if other.path == segment.path and other is not segment), None
         )
-        if successor is not None:  # compaction made it meanwhile, and its index files may be the old one's now
+        if (
+            successor is not None
+        ):  # compaction made it meanwhile, and its index files may be the old one's now
             directory.maps.suspects[successor] = None
             return
         if segment.dropped:  # maybe just now, and its files have other names already

@@ -34,11 +34,12 @@ from logbroker.records.batch import (
     check_crc,
     parse_header,
 )
+from logbroker.storage.batch_walk import proven_batches
 from logbroker.storage.checkpoint_file import Point
 from logbroker.storage.executor import Steps
 from logbroker.storage.folders import make_folders_steps, read_topic_id
-from logbroker.storage.index import rising_entries
 from logbroker.storage.journal_format import BATCH, FLUSHED, SYNCED, Entry
+from logbroker.storage.known_segments import KnownSegments
 from logbroker.storage.leader_epochs import EPOCH_FILE, NOT_SHOWN, LeaderEpochs
 from logbroker.storage.log import Log
 from logbroker.storage.producer_scan import scan_producers
@@ -48,19 +49,15 @@ from logbroker.storage.segment import Segment
 from logbroker.storage.segment_files import (
     CLEANED_SUFFIX,
     DELETED_SUFFIX,
-    INDEX_SUFFIX,
     SNAPSHOT_SUFFIX,
     SUFFIXES,
     SWAP_SUFFIX,
-    TIME_INDEX_SUFFIX,
     TXN_INDEX_SUFFIX,
     bases_of,
     file_name,
 )
 from logbroker.storage.swap import finish_steps
 from logbroker.storage.transaction_index import ENTRY as ABORTED_ENTRY
-from logbroker.storage.transaction_index import TransactionIndex
-from logbroker.storage.transaction_index import decode as decode_aborted
 from logbroker.storage.transactions import note_marker
 
 if TYPE_CHECKING:
@@ -105,18 +102,12 @@ class Rebuild:
         )
         self._epochs = LeaderEpochs(list(point.epochs) if point else [])
         self._segments: dict[int, Segment] = {}
-        self._names: frozenset[str] = frozenset()
-        """What the folder held when the work began."""
-        self._made: set[str] = set()
-        """Segment files that were written to since: those that were not there are now."""
         self._present: frozenset[int] = frozenset()
         self._aborted_counts = dict(point.aborted) if point else {}
         self._end = plan.covered
         self._covered = plan.covered
         """Below this the point's producer state already knows every batch."""
         self._scan_producers = False
-        self._scan_aborted = False
-        """Whether an index of aborted transactions isn't what it should be."""
         self._run: list[Buffer] = []
         self._run_base = 0
         self._run_start = 0
@@ -147,12 +138,15 @@ class Rebuild:
         for swap in plan.swaps if exists else ():
             yield from finish_steps(vfs, self.path, swap, cut=plan.cut is not None)
             self._count_aborted(swap)
-        self._names = frozenset(vfs.listdir(self.path) if exists else ())
-        self._present = frozenset(bases_of(self._names))
+        names = vfs.listdir(self.path) if exists else []
+        self._present = frozenset(bases_of(names))
         if plan.cut is not None:
             self._epochs.truncate_end(plan.cut)
             self._scan_producers = not self._producers.truncate_to(plan.cut)
-        yield from self._open_known()
+        known = KnownSegments(directory, self.path, unclean=self._unclean)
+        yield from known.open_steps(names, plan, self._aborted_counts)
+        self._segments = known.segments
+        self.changed = self.changed or known.changed
         pieces = iter(plan.pieces)
         piece = next(pieces, None)
         while piece is not None:
@@ -163,8 +157,8 @@ class Rebuild:
             yield from self._walk_tail()
         self._leave_behind()
         if exists:
-            yield from self._remove_rest()
-        if self._scan_producers or self._scan_aborted:
+            yield from self._remove_rest(names, known.file_bytes)
+        if self._scan_producers or known.scan_aborted:
             yield from self._scan()
         return self._finish(exists=exists)
 
@@ -180,62 +174,6 @@ class Rebuild:
             segment.adopt_aborted(found.aborted.get(base, ()))
         self.changed = True
 
-    def _open_known(self) -> Steps[None]:
-        """The segments that the plan names, compared with the files."""
-        plan = self._plan
-        vfs = self._directory.vfs
-        last = max(plan.sizes, default=-1)
-        for base, size in sorted(plan.sizes.items()):
-            present = base in self._present
-            if plan.is_dead(base, present=present):
-                continue  # retention had begun to remove it
-            segment = Segment(self.path, base, size=size, created_ms=self._directory.clock.wall_ms())
-            if size and not present:
-                raise CorruptionError(segment.path, 0, f"the segment is missing; it held {size} bytes")
-            if present:
-                actual = vfs.file_size(segment.path)
-                if actual < size:
-                    raise CorruptionError(segment.path, actual, f"the file ends {size - actual} bytes early")
-                segment.created_ms = vfs.modified_ms(segment.path)
-            # What is replayed is noted again: of the entries only those count that the point knows.
-            self._load_indexes(segment, min(plan.reach[base], plan.covered), sealed=base != last)
-            segment.sealed = segment.indexes_durable = base != last
-            self._segments[base] = segment
-            yield
-        for name in sorted(self._names) if self._present else ():
-            if name.endswith(TXN_INDEX_SUFFIX) and name[:20].isdecimal():
-                self._load_aborted(int(name[:20]))
-                yield
-        for base in self._aborted_counts:
-            if base in self._segments and self._segments[base].aborted is None:
-                self._scan_aborted = True  # the file is gone
-
-    def _load_indexes(self, segment: Segment, reach: int, *, sealed: bool) -> None:
-        vfs = self._directory.vfs
-        limit = reach - segment.base_offset
-        for index, suffix, width, field in (
-            (segment.index, INDEX_SUFFIX, 8, 0),
-            (segment.time_index, TIME_INDEX_SUFFIX, 12, 1),
-        ):
-            path = segment.stem + suffix
-            there = segment.size and file_name(segment.base_offset, suffix) in self._names
-            size = vfs.file_size(path) if there else 0
-            index.file_entries = size // width
-            index.trim = size % width != 0
-            if sealed:
-                continue
-            # Entries above the end were never vouched for.
-            if self._unclean:  # its pages are synced when it is sealed: some may be missing
-                data = self._directory.pool.get(path).pread(size, 0) if size else b""
-                rising = rising_entries(data, width)
-                index.trim = index.trim or rising < index.file_entries
-                index.file_entries = rising
-                index.truncate_file(limit, data, field=field)
-            else:
-                index.truncate(limit, self._directory.maps, path, field=field)
-        if segment.index.trim or segment.time_index.trim:
-            self.changed = True
-
     def _count_aborted(self, swap: Entry) -> None:
         """A compacted segment's index of aborted transactions was synced before the journal spoke of it: all of it counts."""
         base = swap.segment_base
@@ -244,28 +182,6 @@ class Rebuild:
         path = f"{self.path}/{file_name(base, TXN_INDEX_SUFFIX)}"
         if self._directory.vfs.exists(path):
             self._aborted_counts[base] = self._directory.vfs.file_size(path) // ABORTED_ENTRY.size
-
-    def _load_aborted(self, base: int) -> None:
-        """Aborted transactions whose markers the point vouches for; those of later ones are found again with the markers."""
-        segment = self._segments.get(base)
-        if segment is None:
-            return
-        path = segment.transaction_index_path
-        file = self._directory.pool.get(path)
-        size = file.size()
-        count = self._aborted_counts.get(base, 0)
-        if count * ABORTED_ENTRY.size > size:
-            self._scan_aborted = True
-            return
-        data = file.pread(count * ABORTED_ENTRY.size, 0)
-        try:
-            decode_aborted(data, path, base_offset=base, end_offset=self._covered)
-        except CorruptionError:
-            self._scan_aborted = True
-            return
-        segment.aborted = TransactionIndex(data)
-        if len(data) < size:
-            segment.aborted.trim = self.changed = True
 
     def _apply(self, entry: Entry, payload: memoryview | None) -> Steps[None]:
         if entry.kind == FLUSHED:
@@ -339,10 +255,8 @@ class Rebuild:
     def _flush_run(self) -> Steps[None]:
         if not self._run:
             return
-        name = file_name(self._run_base)
-        path = f"{self.path}/{name}"
+        path = f"{self.path}/{file_name(self._run_base)}"
         file = self._directory.pool.get(path, create=True, pin=True)
-        self._made.add(name)
         yield
         file.pwritev(self._run, self._run_start)
         self._directory.pool.keep(path, file)
@@ -443,31 +357,16 @@ class Rebuild:
             base, position = self._end, 0
 
     def _file_bytes(self, base: int) -> int:
-        path = f"{self.path}/{file_name(base)}"
-        return self._directory.vfs.file_size(path) if self._directory.vfs.exists(path) else 0
+        try:
+            return self._directory.vfs.file_size(f"{self.path}/{file_name(base)}")
+        except FileNotFoundError:
+            return 0
 
     def _batches(self, base: int, start: int, end: int) -> Iterator[tuple[int, BatchHeader, bytes]]:
-        """Every batch in a byte range, whole, CRC checked. Raises CorruptionError."""
         path = f"{self.path}/{file_name(base)}"
         if not self._directory.vfs.exists(path):
             raise CorruptionError(path, start, "the segment is missing")
-        file = self._directory.pool.get(path)
-        position = start
-        while position < end:
-            data = file.pread(HEADER_SIZE, position)
-            try:
-                header = parse_header(data)
-                size = header.length + LOG_OVERHEAD
-                if position + size > end:
-                    raise CorruptionError(
-                        path, position, f"a batch of {size} bytes where {end - position} are left"
-                    )
-                batch = file.pread(size, position)
-                check_crc(batch, header)
-            except InvalidBatchError as error:
-                raise CorruptionError(path, position, str(error)) from error
-            yield position, header, batch
-            position += size
+        return proven_batches(self._directory.pool.get(path), path, start, end)
 
     def _walk_tail(self) -> Steps[None]:
         """A page-cache topic keeps what survived: every whole batch behind the durable end, in order, written again."""
@@ -516,8 +415,11 @@ class Rebuild:
             if following <= start:
                 del self._segments[base]
 
-    def _remove_rest(self) -> Steps[None]:
+    def _remove_rest(self, names: list[str], file_bytes: dict[int, int]) -> Steps[None]:
         """Remove what was never acknowledged, and what retention had given up.
+
+        `names` are the folder's files before the replay and `file_bytes` lengths then: the replay adds segments that stay, and it
+        writes as far as the segments' sizes say.
 
         A page-cache topic is walked again after the next crash, so what is gone must be gone for good, even if an earlier
         life removed it: whether the disk knows of that, nobody can tell.
@@ -526,7 +428,6 @@ class Rebuild:
         vfs = directory.vfs
         sure = self._plan.walk and self._unclean
         removed = sure
-        names = sorted(self._names | self._made)
         for base in reversed(bases_of(names)):
             if base not in self._segments:
                 yield from directory.remove_segment_steps(Segment(self.path, base))
@@ -542,7 +443,7 @@ class Rebuild:
             yield
         for base in sorted(self._segments):
             segment = self._segments[base]
-            actual = vfs.file_size(segment.path) if file_name(base) in names else 0
+            actual = file_bytes[base] if base in file_bytes else self._file_bytes(base)
             if actual > segment.size or (sure and not segment.sealed and base in self._present):
                 self.cut_bytes += actual - segment.size
                 file = directory.pool.get(segment.path)

@@ -11,7 +11,7 @@ import contextlib
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,8 @@ class Plan:
     """What to play.
 
     Attributes:
-        duration_s: no round begins later than this after the first.
+        slots: those with a member from the beginning.
+        duration_s: no round is drawn later than this after the first.
         commands: how the members are run whose program isn't in Python, by library.
         still_s: for so long nothing may have happened to a group that is called quiet.
         patience_s: how long a group may take to come to rest.
@@ -75,8 +76,8 @@ class GroupLife:
         self._began_s = time.monotonic()
         self._last_action_s: dict[str, float] = {}
 
-    def run(self) -> Log:
-        """Play it. Whatever happens, no process is left."""
+    def run(self, rounds: Iterable[Sequence[Action]] | None = None) -> Log:
+        """Play these rounds, or those that the plan's seed draws. Whatever happens, no process is left."""
         plan = self._plan
         subscribe = {
             "bootstrap": plan.bootstrap,
@@ -97,21 +98,24 @@ class GroupLife:
                 "produce", topic=plan.topic, partitions=plan.partitions, every_s=plan.write_every_s
             )
             self._begin()
-            schedule = Schedule(
-                plan.seed,
-                plan.slots,
-                session_timeout_s=plan.session_timeout_s,
-                poll_timeout_s=plan.poll_timeout_s,
-            )
             self._began_s = time.monotonic()
-            rounds = 0
-            while time.monotonic() - self._began_s < plan.duration_s:
-                rounds += 1
-                self._tell(f"round {rounds}")
-                self._play(schedule.next_round())
+            for number, actions in enumerate(self._accidents() if rounds is None else rounds, 1):
+                self._tell(f"round {number}")
+                self._play(actions)
                 self._come_to_rest()
             self._end()
         return self.log
+
+    def _accidents(self) -> Iterator[Sequence[Action]]:
+        plan = self._plan
+        schedule = Schedule(
+            plan.seed,
+            plan.slots,
+            session_timeout_s=plan.session_timeout_s,
+            poll_timeout_s=plan.poll_timeout_s,
+        )
+        while time.monotonic() - self._began_s < plan.duration_s:
+            yield schedule.next_round()
 
     def _tell(self, text: str) -> None:
         self._say(f"{time.monotonic() - self._began_s:7.2f} {text}")

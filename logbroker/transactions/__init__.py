@@ -4,6 +4,7 @@
     transaction  what is known of a transactional id, and the changes that Kafka makes to it; a pure value
     decisions    what a request does to it: an error, or a change; pure functions
     records      that value as a record of `__transaction_state`
+    entry        one transactional id in memory: durable, pending, waited for
     machine      all transactional ids of one partition: pending changes, writes, time-outs, expiry
     markers      commit and abort markers on their way to the partitions of a transaction
     service      what the rest of the broker calls

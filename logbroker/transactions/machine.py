@@ -31,6 +31,7 @@ from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.records.batch import NO_PRODUCER_EPOCH, NO_PRODUCER_ID
 from logbroker.transactions import decisions, transaction
 from logbroker.transactions.decisions import Answer, NeedsProducerId, Producer
+from logbroker.transactions.entry import Entry
 from logbroker.transactions.errors import told
 from logbroker.transactions.markers import Marker, MarkerSender, MarkerServices
 from logbroker.transactions.records import decode, encode, encode_key
@@ -78,36 +79,6 @@ class MachineServices:
     expiration_ms: Callable[[], int]
 
 
-class Entry:
-    """One transactional id.
-
-    Attributes:
-        transaction: What is durable of it.
-        pending: The state it is on its way to; None: nothing is under way.
-
-    """
-
-    __slots__ = ("markers", "pending", "transaction", "waiters")
-
-    def __init__(self, known: Transaction) -> None:
-        self.transaction = known
-        self.pending: State | None = None
-        self.markers: MarkerSender | None = None
-        self.waiters: list[Callable[[], None]] = []
-
-    @property
-    def is_known(self) -> bool:
-        """Whether anything of it is durable, and will be."""
-        return self.transaction.producer_epoch != NO_PRODUCER_EPOCH and self.pending is not State.DEAD
-
-    def settle(self) -> None:
-        """Nothing is pending any more: wake up whoever waits for that."""
-        self.pending = None
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            waiter()
-
-
 class TransactionMachine:
     """Transactions of one shard.
 
@@ -146,7 +117,7 @@ class TransactionMachine:
             if fresh_producer_id is None:
                 return decisions.NEEDS_PRODUCER_ID
             entry = Entry(transaction.new(fresh_producer_id, timeout_ms, now_ms))
-        _require_settled(entry)
+        entry.require_settled()
         decision = decisions.initialize(entry.transaction, expected, timeout_ms, now_ms, fresh_producer_id)
         if isinstance(decision, NeedsProducerId):
             return decision
@@ -184,7 +155,7 @@ class TransactionMachine:
     ) -> Completion[ErrorCode]:
         """AddPartitionsToTxn and AddOffsetsToTxn; NONE when it is durable that they are in. Raises BrokerError."""
         entry = self._entry(transactional_id)
-        _require_settled(entry)
+        entry.require_settled()
         decision = decisions.add_partitions(
             entry.transaction, producer, partitions, client_version, self._services.clock.wall_ms()
         )
@@ -214,7 +185,7 @@ class TransactionMachine:
         entry = self._entry(transactional_id)
         if client_version < transaction.BUMPS_EPOCH_FROM:
             decisions.check_producer(entry.transaction, producer)
-        _require_settled(entry)
+        entry.require_settled()
         decision = decisions.end(
             entry.transaction,
             producer,
@@ -285,24 +256,33 @@ class TransactionMachine:
             and entry.transaction.updated_ms <= latest_ms
         ]
         for first in range(0, len(expired), DROPS_PER_WRITE):
-            some = expired[first : first + DROPS_PER_WRITE]
             try:
-                self._shard.write(
-                    [(encode_key(transactional_id), None) for transactional_id, _ in some],
-                    partial(self._dropped, some),
-                )
+                self._drop(expired[first : first + DROPS_PER_WRITE])
             except BrokerError as error:
                 _log.warning("transactional ids could not be forgotten", reason=str(error))
                 return
-            for _, entry in some:
-                check_transition(entry.transaction.state, State.DEAD)
-                entry.pending = State.DEAD
+
+    def _drop(self, some: list[tuple[str, Entry]]) -> None:
+        """Write tombstones. Raises BrokerError: there are none for the last of them."""
+        tombstones = [(encode_key(transactional_id), None) for transactional_id, _ in some]
+        try:
+            self._shard.write(tombstones, partial(self._dropped, some))
+        except BrokerError as error:
+            half = len(some) // 2
+            if error.code is not ErrorCode.RECORD_LIST_TOO_LARGE or not half:
+                raise
+            self._drop(some[:half])
+            self._drop(some[half:])
+            return
+        for _, entry in some:
+            check_transition(entry.transaction.state, State.DEAD)
+            entry.pending = State.DEAD
 
     def _dropped(self, some: list[tuple[str, Entry]], error: ErrorCode) -> None:
         if self._closed:
             return
         if error is ErrorCode.REQUEST_TIMED_OUT:
-            self._look_later("", partial(self._shard.after_writes, partial(self._dropped, some)))
+            self._when_durable(some[0][0], partial(self._dropped, some))
             return
         for transactional_id, entry in some:
             if error is ErrorCode.NONE:
@@ -394,8 +374,7 @@ class TransactionMachine:
         if error is ErrorCode.REQUEST_TIMED_OUT:
             done(ErrorCode.COORDINATOR_NOT_AVAILABLE)
             # It may yet become durable. Until that is known, it stays pending.
-            look = partial(self._written, transactional_id, entry, after, done)
-            self._look_later(transactional_id, partial(self._shard.after_writes, look))
+            self._when_durable(transactional_id, partial(self._written, transactional_id, entry, after, done))
             return
         if error is ErrorCode.NONE:
             entry.transaction = after
@@ -407,6 +386,18 @@ class TransactionMachine:
         done(told(error))
         if entry.pending is None:
             entry.settle()
+
+    def _when_durable(self, key: str, written: Callable[[ErrorCode], None]) -> None:
+        """Tell `written` of a late write when it is durable; if it never will be, the shard ends."""
+
+        def looked(error: ErrorCode) -> None:
+            if error is ErrorCode.NONE:
+                written(error)
+            elif not self._closed:
+                # It is still late; or what was queued behind it was refused, which says nothing of it.
+                self._when_durable(key, written)
+
+        self._look_later(key, partial(self._shard.after_writes, looked))
 
     def _look_later(self, key: str, look: Callable[[], None]) -> None:
         """Do `look` in a while, and not from within whatever told that something is late."""
@@ -489,8 +480,3 @@ class TransactionMachine:
             "the end of a transaction could not be written", transactional_id=transactional_id, reason=reason
         )
         self._look_later(transactional_id, partial(self._complete, transactional_id, entry, complete))
-
-
-def _require_settled(entry: Entry) -> None:
-    if entry.pending is not None:
-        raise BrokerError(ErrorCode.CONCURRENT_TRANSACTIONS)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+from functools import partial
 
 import pytest
 from support.kafka_tools import find_kafka_tools
 
 from logbroker.testing.group_life import GroupLife, Plan
 from logbroker.testing.group_life_check import check
-from logbroker.testing.group_life_schedule import Slot
+from logbroker.testing.group_life_schedule import Action, ActionKind, Slot
 
 OTHER_BROKER = os.environ.get("LOGBROKER_TEST_BOOTSTRAP")
 MEMBER_JAVA = pathlib.Path(__file__).resolve().parents[1] / "clients" / "java" / "Member.java"
@@ -56,7 +57,13 @@ FIFTY = {
 }
 
 
-def slots(counts, run):
+def new_run(seed):
+    """What no other run against the same broker has in its names."""
+    return f"{seed}-{os.urandom(2).hex()}"
+
+
+def slots(counts, seed):
+    run = new_run(seed)
     return [
         Slot(f"{group}-{library}-{protocol}-{number}", f"{group}-{run}", library, protocol)
         for (group, library, protocol), count in counts.items()
@@ -78,23 +85,22 @@ def java_member(tmp_path_factory):
     return (*command, "Member")
 
 
-def live(counts, duration_s, *, make_broker, java_member, tmp_path, seed, say):
+def live(members, duration_s=0, *, make_broker, java_member, tmp_path, seed, say, rounds=None):
     bootstrap = OTHER_BROKER or make_broker(settings=SETTINGS).start().bootstrap
-    run = f"{seed}-{os.urandom(2).hex()}"
     directory = tmp_path / "members"
     directory.mkdir()
     plan = Plan(
         seed=seed,
-        slots=slots(counts, run),
+        slots=members,
         duration_s=duration_s,
         bootstrap=bootstrap,
-        topic=f"life-{run}",
+        topic=f"life-{new_run(seed)}",
         directory=directory,
         commands={"java": java_member},
     )
     life = GroupLife(plan, say)
     try:
-        log = life.run()
+        log = life.run(rounds)
     finally:
         events = sorted(life.log.events, key=lambda event: event.at_s)
         (directory / "events.txt").write_text("\n".join(repr(event) for event in events))
@@ -111,21 +117,30 @@ def live(counts, duration_s, *, make_broker, java_member, tmp_path, seed, say):
     assert counted.quiet >= 2 * len({slot.group for slot in plan.slots})
 
 
+@pytest.fixture
+def play(make_broker, java_member, tmp_path, seed, say):
+    """Plays a group life against a new broker, and judges it."""
+    return partial(
+        live, make_broker=make_broker, java_member=java_member, tmp_path=tmp_path, seed=seed, say=say
+    )
+
+
 @pytest.mark.timeout(300)
-def test_a_round_of_accidents(make_broker, java_member, tmp_path, seed, say):
-    live(SIXTEEN, 1, make_broker=make_broker, java_member=java_member, tmp_path=tmp_path, seed=seed, say=say)
+def test_a_round_of_accidents(play, seed):
+    play(slots(SIXTEEN, seed), 1)
+
+
+@pytest.mark.timeout(300)
+def test_from_the_classic_protocol_to_the_consumer_protocol_and_back(play, seed):
+    run = f"moving-{new_run(seed)}"
+    classic = [Slot(f"classic-{library}", run, library) for library in ("kafka_python", "aiokafka")]
+    consumer = [Slot(f"consumer-{library}", run, library, "consumer") for library in ("confluent", "java")]
+    moves = [*zip(classic, consumer, strict=True), *zip(consumer, classic, strict=True)]
+    rounds = [[Action(0.0, ActionKind.JOIN, to), Action(2.0, ActionKind.LEAVE, of)] for of, to in moves]
+    play(classic, rounds=rounds)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-def test_ten_minutes_of_fifty(make_broker, java_member, tmp_path, seed, say):
-    duration_s = float(os.environ.get("LOGBROKER_GROUP_LIFE_S") or 600)
-    live(
-        FIFTY,
-        duration_s,
-        make_broker=make_broker,
-        java_member=java_member,
-        tmp_path=tmp_path,
-        seed=seed,
-        say=say,
-    )
+def test_ten_minutes_of_fifty(play, seed):
+    play(slots(FIFTY, seed), float(os.environ.get("LOGBROKER_GROUP_LIFE_S") or 600))

@@ -186,6 +186,50 @@ def test_nobody_waits_longer_than_the_time_out(bench):
     assert machine.answers[-1] == ("c=3", "REQUEST_TIMED_OUT")
 
 
+def test_a_reader_of_what_is_late_already_is_told_so(bench):
+    machine = bench.machine
+    machine.set("a", "1")
+    bench.tick()
+    bench.advance(1020, settle=False)
+    machine.read("a")
+    assert machine.answers == [("a=1", "REQUEST_TIMED_OUT"), ("read 1", "REQUEST_TIMED_OUT")]
+    bench.log.settle()
+    machine.read("a")
+    assert machine.answers[2:] == [("read 1", "NONE")]
+
+
+def test_a_shard_that_fails_in_the_middle_of_a_flush_answers_everybody(bench):
+    machine = bench.machine
+    for i in range(3):
+        machine.set(f"k{i}", "v" * 300)  # a batch each
+    append = bench.log.append_as_leader
+
+    def fails(*arguments, **options):
+        append(*arguments, **options)
+        bench.shard.fail("the directory went offline")
+
+    bench.log.append_as_leader = fails
+    bench.tick()
+    assert [error for _, error in machine.answers] == ["NOT_COORDINATOR"] * 3
+
+
+def test_a_transaction_does_not_overtake_what_an_answer_wrote(bench):
+    """A refusal lets the next request of a connection in; what that writes stands before the transaction."""
+    machine = bench.machine
+    bench.shard.write(
+        [(b"a", b"1")],
+        lambda error: machine.set("b", "2") if error else None,
+    )
+    bench.log.refusal = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR)
+    bench.shard.flush()
+    with pytest.raises(BrokerError) as caught:
+        bench.shard.write_transactional(1, 0, [(b"c", b"3")], lambda _: None)
+    assert caught.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
+    bench.settle()
+    assert machine.answers == [("b=2", "NONE")]
+    assert len(bench.log.batches) == 1
+
+
 def test_a_write_made_by_an_answer_is_written(bench):
     machine = bench.machine
     shard = bench.shard

@@ -1,5 +1,7 @@
 """Offsets that are part of a transaction: pending until its marker, then as of where their records stand in the log."""
 
+import struct
+
 import pytest
 
 from logbroker.base.error_codes import ErrorCode
@@ -190,6 +192,58 @@ def test_a_deleted_group_takes_its_pending_offsets_along(bench, look):
     end(bench)
     look(bench)
     assert bench.offset() is None
+
+
+@pytest.mark.parametrize("ask", ["delete", "delete_group", "drop_topic", "drop_expired"])
+def test_long_names_do_not_keep_offsets_from_being_dropped(new_bench, ask):
+    """Tombstones of a long group id fill a batch sooner than expected; an answer must not say that they are written."""
+    bench = new_bench(batch_bytes=1000)
+    group = "g" * 300
+    for partition in range(5):
+        bench.commit(1, partition=partition, group_id=group)
+    commit(bench, 5, partition=5, group=group)
+    end(bench, commit=False)
+    bench.settle()
+    outcome = []
+    if ask == "delete":
+        wanted = [("t", partition) for partition in range(5)]
+        bench.machine.committed.delete(group, wanted, outcome.append)
+    elif ask == "delete_group":
+        bench.machine.delete_group(group, outcome.append)
+    elif ask == "drop_topic":
+        bench.machine.drop_topic("t", bench.topics["t"])
+    else:
+        bench.clock.advance(90_000_000)
+        bench.machine.drop_expired()
+    bench.settle()
+    assert set(outcome) <= {ErrorCode.NONE}
+    assert bench.offset(partition=0, group_id=group) is None
+    bench.restart()
+    assert bench.machine.offsets.count == 0
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_error_of_ours_leaves_no_trace_either(bench, is_new):
+    if not is_new:
+        commit(bench, 4)
+    with pytest.raises(struct.error):
+        commit(bench, 5, producer=(9, 1 << 15))
+    assert is_pending(bench) is not is_new
+    assert ("g" in bench.machine.groups) is not is_new
+
+
+def test_a_deletion_that_can_not_be_written_is_not_answered_as_done(new_bench):
+    bench = new_bench(batch_bytes=460)
+    group = "g" * 300
+    bench.commit(1, group_id=group)
+    bench.settle()
+    object.__setattr__(bench.services.limits, "batch_bytes", 300)  # as after a restart with less
+    outcome = []
+    bench.machine.committed.delete(group, [("t", 0)], outcome.append)
+    bench.machine.delete_group(group, outcome.append)
+    assert outcome == [ErrorCode.RECORD_LIST_TOO_LARGE] * 2
+    assert bench.offset(group_id=group) == 1
+    assert group in bench.machine.groups
 
 
 @pytest.mark.parametrize("is_new", [True, False])

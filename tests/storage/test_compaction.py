@@ -8,12 +8,14 @@ import random
 import pytest
 from storage.support import NOW, Engine
 
+from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import Codec, iter_batches, parse_header
 from logbroker.records.builder import build_batch
 from logbroker.records.iterator import decode_records
 from logbroker.storage.cleaner import CleanerOptions
 from logbroker.storage.cleaner_process import LocalRunner, ProcessRunner
 from logbroker.storage.cleaning_choice import assess
+from logbroker.storage.retention import retained_start
 from logbroker.storage.scrubber import Scrubber
 from logbroker.storage.verify import verify_directory
 
@@ -252,3 +254,50 @@ def test_timestamps_are_found_in_what_is_left(engine):
         assert found[0].max_timestamp >= wanted
         first = next(one for one in left if one[1] >= wanted)
         assert found[0].base_offset <= first[0]
+
+
+def test_retention_goes_on_past_a_segment_that_lost_everything(engine):
+    """cleanup.policy=compact,delete: an empty segment at the front must not hold up those behind it."""
+    log = engine.create(
+        **{**COMPACT, "cleanup_policy": frozenset({"compact", "delete"}), "retention_ms": 10_000}
+    )
+    for number in range(60):
+        put(engine, log, (b"same", b"%d" % number + b"x" * 90))
+    clean(engine, log)
+    empty = [segment for segment in log.segments[:-1] if not segment.size]
+    assert empty
+    engine.tick(20_000)
+    put(engine, log, (b"later", b"1"), at=engine.clock.wall_ms())
+    engine.directory.apply_retention(engine.clock.wall_ms(), retained_start)
+    engine.run()
+    assert log.start_offset == 60
+    assert [one[2] for one in records(engine, log)] == [b"later"]
+
+
+def test_a_topic_deleted_or_changed_amid_a_pass_ends_it(engine):
+    for index, change in enumerate(("delete", "configure")):
+        log = engine.create(index=index, **COMPACT)
+        fill(engine, log)
+        log.roll()
+        engine.directory.mark_dirty(log)
+        engine.checkpoint()
+        done = []
+        engine.directory.cleaner.clean(
+            assess(log, NOW),
+            LocalRunner(engine.vfs),
+            "cleaner",
+            CleanerOptions(),
+            lambda done=done: done.append(True),
+        )
+        for _ in range(60):
+            engine.executor.step()
+        assert not done
+        if change == "delete":
+            engine.directory.delete_log(log)
+            del engine.known["t", index]
+        else:
+            engine.directory.configure(log, TopicConfig())
+        engine.run()
+        assert done == [True]
+        assert log.first_dirty == 0
+    assert not [name for name in engine.files(index=1) if name.endswith((".cleaned", ".swap"))]

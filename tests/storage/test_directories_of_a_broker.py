@@ -300,7 +300,7 @@ def test_the_new_leader_epochs_are_durable_before_a_checkpoint_forgets_who_needs
         async with broker:
             assert [await broker.append(index) for index in range(PARTITIONS)] == [ErrorCode.NONE] * 4
             for path in broker.paths:
-                shutil.copytree(path, f"{path}.killed")
+                shutil.copytree(path, f"{path}.killed", ignore=shutil.ignore_patterns("*.tmp"))
         for path in broker.paths:
             shutil.rmtree(path)
             os.rename(f"{path}.killed", path)
@@ -326,7 +326,7 @@ def test_a_kill_between_the_metadata_and_the_journal_leaves_no_folder_of_the_del
     async def deleted():
         async with broker:
             for path in broker.paths:
-                shutil.copytree(path, f"{path}.killed")
+                shutil.copytree(path, f"{path}.killed", ignore=shutil.ignore_patterns("*.tmp"))
             await broker.metadata.delete_topics([TopicToDelete(name="t")])
 
     run(deleted())

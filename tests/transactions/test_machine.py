@@ -136,6 +136,25 @@ def test_a_late_last_record_is_not_written_twice(bench):
     assert len(bench.log.batches) == appended
 
 
+def test_a_refusal_of_others_says_nothing_of_a_late_write(bench, value_of):
+    """It would be forgotten while the log has it, and decided anew."""
+    producer = bench.init()
+    bench.ask_add(producer, A)
+    bench.tick()
+    bench.advance(5500, settle=False)  # late
+    bench.ask_init("y")
+    bench.log.refusal = BrokerError(ErrorCode.NOT_ENOUGH_REPLICAS)
+    # The look comes in the same tick as y's write, which is refused.
+    bench.clock.advance(1000)
+    bench.timers.expire_due()
+    bench.tick()
+    assert value_of(bench.ask_end(producer)).error is ErrorCode.CONCURRENT_TRANSACTIONS
+    bench.log.settle()
+    bench.advance(1100)
+    assert bench.state == "ONGOING"
+    assert bench.end(producer) == (1000, 1)
+
+
 def test_a_failed_write_sends_everybody_away(bench, value_of):
     producer = bench.init()
     added = bench.ask_add(producer, A)
@@ -244,6 +263,31 @@ def test_expiry_that_is_refused_leaves_them(bench):
     bench.machine.drop_expired()
     bench.settle()
     assert bench.init() == (1000, 1)
+
+
+def test_long_ids_expire_too(new_bench):
+    """Their tombstones fill a batch sooner than expected."""
+    bench = new_bench()
+    names = [f"{number}".ljust(30_000, "x") for number in range(60)]
+    for name in names:
+        bench.init(name)
+    bench.advance(3_600_000)
+    bench.machine.drop_expired()
+    bench.settle()
+    assert bench.machine.entries == {}
+
+
+def test_late_tombstones_settle_batch_by_batch(bench, monkeypatch):
+    monkeypatch.setattr("logbroker.transactions.machine.DROPS_PER_WRITE", 1)
+    bench.init("x")
+    bench.init("y")
+    bench.advance(3_600_000)
+    bench.machine.drop_expired()
+    bench.tick()
+    bench.advance(6000, settle=False)
+    bench.log.settle()
+    bench.advance(1100)
+    assert bench.machine.entries == {}
 
 
 # ---- markers
