@@ -42,17 +42,15 @@ def batches(codec: Codec) -> Iterator[bytes]:
     rng = random.Random(int(codec))
     sequences = {900: 0, 901: 0, 902: 0}
     for number in range(BATCHES):
-        producer = {}
+        producer, epoch, sequence = -1, -1, -1
         count = rng.randrange(1, 6)
         producer_id = 900 + rng.randrange(3) if number < 60 else 902
         if rng.random() < 0.5:
-            producer = {
-                "producer_id": producer_id,
-                "producer_epoch": 0,
-                "base_sequence": sequences[producer_id],
-            }
+            producer, epoch, sequence = producer_id, 0, sequences[producer_id]
             sequences[producer_id] += count
-        builder = BatchBuilder(codec=codec, **producer)
+        builder = BatchBuilder(
+            codec=codec, producer_id=producer, producer_epoch=epoch, base_sequence=sequence
+        )
         for _ in range(count):
             value = None if rng.random() < 0.12 else rng.randbytes(rng.randrange(0, 90))
             headers = [("h", b"1"), ("n", None)] if rng.random() < 0.1 else ()
