@@ -1,6 +1,6 @@
-"""What Kafka's own cleaner leaves of a log, recorded: the oracle of `tests/storage/test_compaction_like_kafka.py`.
+"""What Kafka's own cleaner leaves of a log, recorded: the oracle of `test_compaction_like_kafka.py`.
 
-    python -m logbroker.testing.compacted_by_kafka HOST:PORT LOG_DIR > tests/storage/compacted_by_kafka.json
+    python tests/storage/compacted_by_kafka.py HOST:PORT LOG_DIR > tests/storage/compacted_by_kafka.json
 
 against a Kafka started with `tools/kafka/kafka.sh start DIR PORT log.cleaner.backoff.ms=100` (LOG_DIR is DIR/data). For each codec the same
 batches are produced to a topic that isn't dirty enough to be cleaned; then it is, and the batches of its segment files are written
@@ -95,4 +95,4 @@ def record(bootstrap: str, log_dir: pathlib.Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(record(sys.argv[1], pathlib.Path(sys.argv[2])), indent=1))  # noqa: T201
+    print(json.dumps(record(sys.argv[1], pathlib.Path(sys.argv[2])), indent=1))
