@@ -121,7 +121,13 @@ class Broker:
         await self.groups.start()
         self._started.append("groups")
         self.transactions = TransactionService(
-            self.metadata, self.replicas, self.write_marker, self.clock, self.timers, self.tasks
+            self.metadata,
+            self.replicas,
+            self.write_marker,
+            self.groups.offsets_partition,
+            self.clock,
+            self.timers,
+            self.tasks,
         )
         await self.transactions.start()
         self._started.append("transactions")

@@ -25,6 +25,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError
 from logbroker.base.metrics import Metric
 from logbroker.base.tasks import TaskScope
+from logbroker.coordination.keys import partition_for_key
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.runtime import CoordinatorRuntime
 from logbroker.coordination.shard import Shard, ShardServices, ShardState, WriteLimits
@@ -361,19 +362,23 @@ class GroupService:
     ) -> Completion[ErrorCode]:
         """Write the marker of a transaction that has offsets in this partition of `__consumer_offsets`; NONE when it is durable."""
         waiter: Completion[ErrorCode] = Completion()
+        marker = (producer_id, producer_epoch, coordinator_epoch)
         shard = self.runtime.shard(partition)
-        if shard is None:
-            waiter.set(ErrorCode.NOT_LEADER_OR_FOLLOWER)
-            return waiter
         try:
-            shard.machine().committed.complete(
-                producer_id,
-                producer_epoch,
-                coordinator_epoch,
-                commit=commit,
-                transaction_version=transaction_version,
-                done=waiter.set,
-            )
+            if shard is not None:
+                shard.machine().committed.complete(
+                    *marker, commit=commit, transaction_version=transaction_version, done=waiter.set
+                )
+            elif 0 < self.runtime.partition_count <= partition:
+                # The topic has grown: nobody's offsets are there before the next start, but a transaction may have it.
+                self._open_log(partition).append_marker(
+                    *marker,
+                    commit=commit,
+                    transaction_version=transaction_version,
+                    on_done=lambda outcome: waiter.set(ErrorCode(outcome.error)),
+                )
+            else:
+                waiter.set(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         except BrokerError as refused:
             waiter.set(refused.code)
         return waiter
@@ -406,6 +411,11 @@ class GroupService:
         if shard is not None and shard.state in (ShardState.ACTIVE, ShardState.LOADING):
             return ErrorCode.NONE
         return ErrorCode.COORDINATOR_NOT_AVAILABLE
+
+    def offsets_partition(self, group_id: str) -> tuple[str, int]:
+        """The partition that keeps the offsets of a group, or will when there is such a topic."""
+        count = self.runtime.partition_count or self._metadata.image.settings.offsets_topic_num_partitions
+        return OFFSETS_TOPIC, partition_for_key(group_id, count)
 
     # ---- behind it
 

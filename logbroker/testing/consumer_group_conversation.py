@@ -13,14 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from logbroker.base.error_codes import ErrorCode
-from logbroker.testing.talk import STRANGER, Answers, Talk, until
+from logbroker.testing.consumer_group_talk import GroupTalk, heartbeat
+from logbroker.testing.migration_conversation import eager_members, upgrade_and_downgrade
+from logbroker.testing.talk import STRANGER, Answers, until
 from logbroker.wire.api import ApiKey
 from logbroker.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
-from logbroker.wire.messages.consumer_group_heartbeat import (
-    ConsumerGroupHeartbeatRequest,
-    ConsumerGroupHeartbeatRequestTopicPartitions,
-    ConsumerGroupHeartbeatResponse,
-)
 from logbroker.wire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from logbroker.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from logbroker.wire.messages.delete_groups import DeleteGroupsRequest
@@ -33,7 +30,6 @@ from logbroker.wire.messages.incremental_alter_configs import (
     AlterConfigsResource,
     IncrementalAlterConfigsRequest,
 )
-from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from logbroker.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
 from logbroker.wire.messages.list_groups import ListGroupsRequest
 from logbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
@@ -47,48 +43,10 @@ from logbroker.wire.messages.offset_fetch import (
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopics,
 )
-from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 GROUPS = ("one", "pair", "range", "grow", "static", "regex", "up", "eager", "offsets", "gone", "full")
 TOPICS = {"t": 4, "u": 3, "more": 2}
 GROUP_RESOURCE = 32
-
-
-class _Talk(Talk):
-    def __init__(self, bootstrap: str) -> None:
-        super().__init__(bootstrap, masked=frozenset({"error_message", "client_host"}))
-        self.ids: dict[str, UUID] = {}
-
-    def _plain(self, value: Any, name: str = "") -> Any:
-        return super()._plain(sorted(value) if name == "subscribed_topic_names" else value, name)
-
-    def beat(
-        self, label: str, group: str, member: str, epoch: int, **more: Any
-    ) -> ConsumerGroupHeartbeatResponse:
-        """A heartbeat in the newest version, or `version`."""
-        version = more.pop("version", 1)
-        answer: ConsumerGroupHeartbeatResponse = self.note(
-            label, self.a.call(ApiKey.CONSUMER_GROUP_HEARTBEAT, _beat(group, member, epoch, **more), version)
-        )
-        return answer
-
-    def describe(self, label: str, group: str) -> None:
-        """ConsumerGroupDescribe."""
-        self.ask(label, ApiKey.CONSUMER_GROUP_DESCRIBE, ConsumerGroupDescribeRequest([group]))
-
-    def owned(self, **partitions: Sequence[int]) -> list[ConsumerGroupHeartbeatRequestTopicPartitions]:
-        """What a member says it has, by topic name."""
-        return [
-            ConsumerGroupHeartbeatRequestTopicPartitions(self.ids[name], list(indexes))
-            for name, indexes in partitions.items()
-        ]
-
-
-def _beat(group: str, member: str, epoch: int, **more: Any) -> ConsumerGroupHeartbeatRequest:
-    if epoch == 0:
-        more = {"rebalance_timeout_ms": 60_000, "topic_partitions": [], **more}
-    topics = more.pop("topics", None)
-    return ConsumerGroupHeartbeatRequest(group, member, epoch, subscribed_topic_names=topics, **more)
 
 
 def converse(bootstrap: str) -> Answers:
@@ -99,7 +57,7 @@ def converse(bootstrap: str) -> Answers:
         ConnectionError: It closed a connection.
 
     """
-    talk = _Talk(bootstrap)
+    talk = GroupTalk(bootstrap)
     try:
         _prepare(talk)
         for part in (
@@ -111,8 +69,8 @@ def converse(bootstrap: str) -> Answers:
             _static_members,
             _regular_expressions,
             _offsets,
-            _upgrade_and_downgrade,
-            _eager_members,
+            upgrade_and_downgrade,
+            eager_members,
             _the_end,
         ):
             part(talk)
@@ -121,7 +79,7 @@ def converse(bootstrap: str) -> Answers:
         talk.close()
 
 
-def _prepare(talk: _Talk) -> None:
+def _prepare(talk: GroupTalk) -> None:
     call = talk.a.call
     created = call(
         ApiKey.CREATE_TOPICS,
@@ -158,7 +116,7 @@ def _prepare(talk: _Talk) -> None:
         raise RuntimeError(f"the groups can't be configured: {altered}")
 
 
-def _topic_id(talk: _Talk, name: str) -> UUID:
+def _topic_id(talk: GroupTalk, name: str) -> UUID:
     metadata = talk.a.call(
         ApiKey.METADATA,
         MetadataRequest([MetadataRequestTopic(name=name)], allow_auto_topic_creation=False),
@@ -168,12 +126,12 @@ def _topic_id(talk: _Talk, name: str) -> UUID:
     return topic_id
 
 
-def _learn(talk: _Talk, name: str) -> None:
+def _learn(talk: GroupTalk, name: str) -> None:
     talk.ids[name] = _topic_id(talk, name)
     talk.topic_ids[talk.ids[name]] = name
 
 
-def _refusals(talk: _Talk) -> None:
+def _refusals(talk: GroupTalk) -> None:
     beat = talk.beat
     beat("no member id", "one", "", 0, topics=["t"])
     beat("no member id, a later epoch, v0", "one", "", 1, version=0)
@@ -201,7 +159,7 @@ def _refusals(talk: _Talk) -> None:
     )
 
 
-def _one_member(talk: _Talk) -> None:
+def _one_member(talk: GroupTalk) -> None:
     beat = talk.beat
     beat("one: joins", "one", "m-1", 0, topics=["t", "nothing"], rack_id="r")
     talk.describe("one: describe", "one")
@@ -236,7 +194,7 @@ def _one_member(talk: _Talk) -> None:
     beat("one: leaves at last", "one", "m-3", -1)
 
 
-def _two_members(talk: _Talk) -> None:
+def _two_members(talk: GroupTalk) -> None:
     beat = talk.beat
     beat("pair: the first joins", "pair", "m-1", 0, topics=["t"])
     beat("pair: the second joins", "pair", "m-2", 0, topics=["t"])
@@ -262,7 +220,7 @@ def _two_members(talk: _Talk) -> None:
     beat("pair: the second leaves", "pair", "m-2", -1)
 
 
-def _range_and_subscriptions(talk: _Talk) -> None:
+def _range_and_subscriptions(talk: GroupTalk) -> None:
     beat = talk.beat
     joined = {"topics": ["t", "u"], "server_assignor": "range"}
     beat("range: the first joins", "range", "m-1", 0, **joined)
@@ -284,7 +242,7 @@ def _range_and_subscriptions(talk: _Talk) -> None:
          topic_partitions=talk.owned(t=[2, 3]))  # fmt: skip
 
 
-def _topics_change(talk: _Talk) -> None:
+def _topics_change(talk: GroupTalk) -> None:
     beat, call = talk.beat, talk.a.call
     beat("grow: joins", "grow", "m", 0, topics=["more", "later"])
     call(
@@ -305,24 +263,24 @@ def _topics_change(talk: _Talk) -> None:
     beat("grow: leaves", "grow", "m", -1)
 
 
-def _settle(talk: _Talk, group: str, member: str, epoch: int, next_epoch: int) -> None:
+def _settle(talk: GroupTalk, group: str, member: str, epoch: int, next_epoch: int) -> None:
     """Beat until the member has come to its next epoch: brokers learn of topics in their own time."""
     until(
         lambda: (
-            talk.a.call(ApiKey.CONSUMER_GROUP_HEARTBEAT, _beat(group, member, epoch), 1).member_epoch
+            talk.a.call(ApiKey.CONSUMER_GROUP_HEARTBEAT, heartbeat(group, member, epoch), 1).member_epoch
             == next_epoch
         )
     )
 
 
-def _epoch_after(talk: _Talk, group: str, member: str, epoch: int, **owned: Sequence[int]) -> int:
-    request = _beat(group, member, epoch, topic_partitions=talk.owned(**owned))
+def _epoch_after(talk: GroupTalk, group: str, member: str, epoch: int, **owned: Sequence[int]) -> int:
+    request = heartbeat(group, member, epoch, topic_partitions=talk.owned(**owned))
     answer = talk.a.call(ApiKey.CONSUMER_GROUP_HEARTBEAT, request, 1)
     reached: int = answer.member_epoch
     return reached
 
 
-def _count(talk: _Talk, name: str) -> int:
+def _count(talk: GroupTalk, name: str) -> int:
     metadata = talk.a.call(
         ApiKey.METADATA,
         MetadataRequest([MetadataRequestTopic(name=name)], allow_auto_topic_creation=False),
@@ -331,7 +289,7 @@ def _count(talk: _Talk, name: str) -> int:
     return len(metadata.topics[0].partitions)
 
 
-def _static_members(talk: _Talk) -> None:
+def _static_members(talk: GroupTalk) -> None:
     beat = talk.beat
     beat("static: joins", "static", "m-1", 0, topics=["t"], instance_id="i-1")
     beat("static: beats", "static", "m-1", 2, instance_id="i-1")
@@ -368,13 +326,13 @@ def _static_members(talk: _Talk) -> None:
     talk.describe("static: describe the empty group", "static")
 
 
-def _regular_expressions(talk: _Talk) -> None:
+def _regular_expressions(talk: GroupTalk) -> None:
     beat, call = talk.beat, talk.a.call
     joined = beat("regex: joins", "regex", "m-1", 0, subscribed_topic_regex="t|u", server_assignor="range")
     epoch = [joined.member_epoch]
 
     def assigned() -> bool:
-        answer = call(ApiKey.CONSUMER_GROUP_HEARTBEAT, _beat("regex", "m-1", epoch[0]), 1)
+        answer = call(ApiKey.CONSUMER_GROUP_HEARTBEAT, heartbeat("regex", "m-1", epoch[0]), 1)
         epoch[0] = answer.member_epoch
         return answer.assignment is not None and bool(answer.assignment.topic_partitions)
 
@@ -390,7 +348,7 @@ def _regular_expressions(talk: _Talk) -> None:
     talk.describe("regex: describe none", "regex")
 
 
-def _commit(talk: _Talk, label: str, member: str, epoch: int, *partitions: int, **more: Any) -> None:
+def _commit(talk: GroupTalk, label: str, member: str, epoch: int, *partitions: int, **more: Any) -> None:
     version = more.pop("version", 10)
     topic = OffsetCommitRequestTopic(
         "t", talk.ids["t"], [OffsetCommitRequestPartition(index, 5) for index in partitions]
@@ -399,13 +357,13 @@ def _commit(talk: _Talk, label: str, member: str, epoch: int, *partitions: int, 
     talk.ask(label, ApiKey.OFFSET_COMMIT, request, version)
 
 
-def _fetch(talk: _Talk, label: str, member: str | None, epoch: int, version: int = 10) -> None:
+def _fetch(talk: GroupTalk, label: str, member: str | None, epoch: int, version: int = 10) -> None:
     topics = [OffsetFetchRequestTopics("t", talk.ids["t"], [0, 1, 2, 3])]
     group = OffsetFetchRequestGroup("offsets", member, epoch, topics)
     talk.ask(label, ApiKey.OFFSET_FETCH, OffsetFetchRequest(groups=[group]), version)
 
 
-def _offsets(talk: _Talk) -> None:
+def _offsets(talk: GroupTalk) -> None:
     beat = talk.beat
     _commit(talk, "offsets: before there is a group", "m-1", 2, 0)
     _commit(talk, "offsets: before there is a group v8", "m-1", 2, 0, version=8)
@@ -442,114 +400,7 @@ def _offsets(talk: _Talk) -> None:
     _fetch(talk, "offsets: fetch of the deleted", None, -1)
 
 
-SUBSCRIPTION = b"\x00\x01\x00\x00\x00\x01\x00\x01t\xff\xff\xff\xff\x00\x00\x00\x00"
-"""Version 1: topic t, no user data, nothing owned."""
-ASSIGNMENT = b"\x00\x01\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x04" + bytes(
-    (0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3)
-) + b"\xff\xff\xff\xff"  # fmt: skip
-
-
-def _owning(*partitions: int) -> bytes:
-    listed = b"".join(index.to_bytes(4, "big") for index in partitions)
-    return SUBSCRIPTION[:-4] + b"\x00\x00\x00\x01\x00\x01t" + len(partitions).to_bytes(4, "big") + listed
-
-
-def _join(group: str, member: str = "", metadata: bytes = SUBSCRIPTION, **more: Any) -> JoinGroupRequest:
-    protocols = [JoinGroupRequestProtocol(name, metadata) for name in more.pop("protocols", ("range",))]
-    return JoinGroupRequest(
-        group,
-        60_000,
-        60_000,
-        member,
-        more.pop("instance", None),
-        more.pop("kind", "consumer"),
-        protocols,
-        "why",
-    )
-
-
-def _sync(group: str, generation: int, member: str, **more: Any) -> SyncGroupRequest:
-    return SyncGroupRequest(group, generation, member, None, "consumer", "range", **more)
-
-
-def _upgrade_and_downgrade(talk: _Talk) -> None:
-    ask, beat = talk.ask, talk.beat
-    join, sync, alive = ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP, ApiKey.HEARTBEAT
-    member = talk.a.call(join, _join("up"), 9).member_id
-    talk.note("up: a classic member joins", talk.a.call(join, _join("up", member), 9))
-    assigned = [SyncGroupRequestAssignment(member, ASSIGNMENT)]
-    ask("up: and syncs", sync, _sync("up", 1, member, assignments=assigned))
-    beat("up: not to be joined with an epoch", "up", "m-1", 1)
-    beat("up: nor left", "up", "m-1", -1)
-    talk.describe("up: describe the classic group", "up")
-    beat("up: a member under the consumer protocol joins", "up", "m-1", 0, topics=["t"])
-    talk.describe("up: describe", "up")
-    ask("up: to DescribeGroups", ApiKey.DESCRIBE_GROUPS, DescribeGroupsRequest(["up"]))
-    ask("up: list", ApiKey.LIST_GROUPS, ListGroupsRequest())
-    ask("up: the classic member is called", alive, HeartbeatRequest("up", 1, member))
-    ask("up: a wrong generation", alive, HeartbeatRequest("up", 2, member))
-    ask("up: a stranger", alive, HeartbeatRequest("up", 1, "stranger"))
-    ask("up: the other one's heartbeat", alive, HeartbeatRequest("up", 2, "m-1"))
-    ask("up: the classic member syncs too early", sync, _sync("up", 1, member))
-    ask("up: it joins again with all", join, _join("up", member, _owning(0, 1, 2, 3)))
-    talk.describe("up: describe it revoking", "up")
-    ask("up: it syncs", sync, _sync("up", 1, member))
-    ask("up: a wrong protocol", sync, SyncGroupRequest("up", 1, member, None, "connect", "range"))
-    ask("up: a wrong protocol name", sync, SyncGroupRequest("up", 1, member, None, "consumer", "sticky"))
-    ask("up: it is called again", alive, HeartbeatRequest("up", 1, member))
-    ask("up: it joins with what it may have", join, _join("up", member, _owning(0, 1)))
-    ask("up: it syncs again", sync, _sync("up", 2, member))
-    ask("up: it beats", alive, HeartbeatRequest("up", 2, member))
-    beat("up: the other one gets", "up", "m-1", 2)
-    talk.describe("up: describe both", "up")
-    ask("up: an unknown classic member", join, _join("up", "stranger", instance="i"))
-    ask("up: another protocol type", join, _join("up", kind="connect"))
-    ask("up: protocols that don't suit", join, _join("up", protocols=("sticky",)))
-    ask("up: a new classic member", join, _join("up"))
-    ask("up: heartbeat by a classic member", ApiKey.CONSUMER_GROUP_HEARTBEAT, _beat("up", member, 2))
-    ask("up: describe after that", ApiKey.CONSUMER_GROUP_DESCRIBE, ConsumerGroupDescribeRequest(["up"]))
-    ask("up: it is none any more", alive, HeartbeatRequest("up", 2, member))
-    ask("up: both leave", ApiKey.LEAVE_GROUP,
-        LeaveGroupRequest("up", members=[MemberIdentity(member), MemberIdentity("m-1")]))  # fmt: skip
-    talk.describe("up: describe none", "up")
-
-
-def _eager_members(talk: _Talk) -> None:
-    """A classic member joins a consumer group, whose last consumer goes: the group is classic."""
-    ask, beat = talk.ask, talk.beat
-    join, sync, alive = ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP, ApiKey.HEARTBEAT
-    beat("down: joins", "eager", "m-1", 0, topics=["t"])
-    member = talk.note("down: a classic member asks", talk.a.call(join, _join("eager"), 9)).member_id
-    ask("down: and joins", join, _join("eager", member))
-    ask("down: and syncs", sync, _sync("eager", 3, member))
-    ask("down: and beats", alive, HeartbeatRequest("eager", 3, member))
-    beat("down: the first must give up", "eager", "m-1", 2)
-    beat("down: the first has", "eager", "m-1", 2, topic_partitions=talk.owned(t=[0, 1]))
-    ask("down: the classic member is called", alive, HeartbeatRequest("eager", 3, member))
-    ask("down: it joins for more", join, _join("eager", member))
-    ask("down: it gets", sync, _sync("eager", 3, member))
-    talk.describe("down: describe both", "eager")
-    beat("down: the first leaves", "eager", "m-1", -1)
-    talk.describe("down: describe what is left", "eager")
-    ask("down: to DescribeGroups", ApiKey.DESCRIBE_GROUPS, DescribeGroupsRequest(["eager"]))
-    ask("down: the classic member beats", alive, HeartbeatRequest("eager", 4, member))
-    ask("down: it joins the classic group", join, _join("eager", member))
-    ask(
-        "down: it assigns",
-        sync,
-        _sync("eager", 5, member, assignments=[SyncGroupRequestAssignment(member, ASSIGNMENT)]),
-    )
-    ask("down: to DescribeGroups then", ApiKey.DESCRIBE_GROUPS, DescribeGroupsRequest(["eager"]))
-    ask("down: it leaves", ApiKey.LEAVE_GROUP, LeaveGroupRequest("eager", members=[MemberIdentity(member)]))
-    beat("down: the empty classic group is joined", "eager", "m-2", 0, topics=["t"])
-    talk.describe("down: describe it", "eager")
-    beat("down: and left", "eager", "m-2", -1)
-    member = talk.a.call(join, _join("eager"), 9).member_id
-    ask("down: the empty consumer group is joined", join, _join("eager", member))
-    ask("down: to DescribeGroups at last", ApiKey.DESCRIBE_GROUPS, DescribeGroupsRequest(["eager"]))
-
-
-def _the_end(talk: _Talk) -> None:
+def _the_end(talk: GroupTalk) -> None:
     talk.beat("gone: joins", "gone", "m", 0, topics=["t"], server_assignor="uniform", version=1)
     talk.beat("gone: leaves", "gone", "m", -1)
     talk.ask("gone: delete", ApiKey.DELETE_GROUPS, DeleteGroupsRequest(["gone", "one", "nobody"]))

@@ -25,7 +25,6 @@ from logbroker.base.errors import BrokerError, LogbrokerError
 from logbroker.base.metrics import Metric
 from logbroker.base.tasks import TaskScope
 from logbroker.config.settings import Settings
-from logbroker.coordination.keys import partition_for_key
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.runtime import CoordinatorRuntime
 from logbroker.coordination.shard import Shard, ShardServices, ShardState, WriteLimits
@@ -48,9 +47,6 @@ from logbroker.wire.messages.list_transactions import ListTransactionsRequest, L
 
 TRANSACTION_TOPIC: Final = "__transaction_state"
 """Where transactions are kept."""
-
-OFFSETS_TOPIC: Final = "__consumer_offsets"
-"""Where the offsets of a transaction go: a partition of it is in the transaction like any other."""
 
 WRITE_TIMEOUT_MS: Final = 30_000
 """How long a change of a transaction may take to become durable."""
@@ -114,6 +110,7 @@ class TransactionService:
         metadata: The image, who creates topics and who gives out producer ids.
         replicas: The partitions; it must have subscribed to the metadata before `start`.
         write_marker: Appends a marker to any partition.
+        offsets_partition: Which partition keeps the offsets of a group.
         clock: The time.
         timers: For time-outs and retries.
         tasks: Where loads run, and what waits for a producer id.
@@ -129,6 +126,7 @@ class TransactionService:
         metadata: MetadataService,
         replicas: TransactionReplicas,
         write_marker: WriteMarker,
+        offsets_partition: Callable[[str], TopicPartition],
         clock: Clock,
         timers: Timers,
         tasks: TaskScope,
@@ -137,6 +135,7 @@ class TransactionService:
     ) -> None:
         self._metadata = metadata
         self._replicas = replicas
+        self._offsets_partition = offsets_partition
         self._clock = clock
         self._timers = timers
         self._tasks = tasks
@@ -258,17 +257,10 @@ class TransactionService:
             return _at_once(refusal(error))
 
     def add_offsets(self, transactional_id: str, producer: Producer, group_id: str) -> Completion[ErrorCode]:
-        """AddOffsetsToTxn: the partition that keeps the group's offsets is in the transaction."""
+        """AddOffsetsToTxn: the partition that keeps the group's offsets is in the transaction like any other."""
         return self.add_partitions(
-            transactional_id, producer, frozenset({self.offsets_partition(group_id)}), 0
+            transactional_id, producer, frozenset({self._offsets_partition(group_id)}), 0
         )
-
-    def offsets_partition(self, group_id: str) -> TopicPartition:
-        """The partition that keeps the offsets of a group, or will when there is such a topic."""
-        image = self._metadata.image
-        topic = image.topic(OFFSETS_TOPIC)
-        count = image.settings.offsets_topic_num_partitions if topic is None else len(topic.partitions)
-        return OFFSETS_TOPIC, partition_for_key(group_id, count)
 
     def verify(
         self, transactional_id: str, producer: Producer, partitions: frozenset[TopicPartition]

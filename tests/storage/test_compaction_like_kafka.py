@@ -1,4 +1,4 @@
-"""One pass over the same batches, ours and that of Kafka 4.3.1's cleaner as it was recorded (`logbroker/testing/compacted_by_kafka.py`)."""
+"""One pass over the same batches, ours and that of Kafka 4.3.1's cleaner as it was recorded (`compacted_by_kafka.py`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pathlib
 import time
 
 import pytest
+from storage.compacted_by_kafka import DELETE_RETENTION_MS, SEGMENT_BYTES, batches
 from storage.support import Engine
 
 from logbroker.records.batch import Codec, iter_batches
@@ -14,7 +15,6 @@ from logbroker.records.iterator import decode_records
 from logbroker.storage.cleaner import CleanerOptions
 from logbroker.storage.cleaner_process import LocalRunner
 from logbroker.storage.cleaning_choice import assess
-from logbroker.testing.compacted_by_kafka import DELETE_RETENTION_MS, SEGMENT_BYTES, batches
 
 RECORDED = json.loads((pathlib.Path(__file__).parent / "compacted_by_kafka.json").read_text())
 

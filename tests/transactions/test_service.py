@@ -7,17 +7,25 @@ import asyncio
 from support.broker_stage import Stage, on_broker
 
 from logbroker.base.error_codes import ErrorCode
+from logbroker.coordination.keys import partition_for_key
 from logbroker.transactions.service import TRANSACTION_TOPIC
+from logbroker.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from logbroker.wire.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnTopic,
 )
+from logbroker.wire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from logbroker.wire.messages.delete_topics import DeleteTopicsRequest
 from logbroker.wire.messages.describe_transactions import DescribeTransactionsRequest
 from logbroker.wire.messages.end_txn import EndTxnRequest
 from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
 from logbroker.wire.messages.init_producer_id import InitProducerIdRequest
 from logbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from logbroker.wire.messages.txn_offset_commit import (
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestPartition,
+    TxnOffsetCommitRequestTopic,
+)
 
 SMALL = {
     "transaction_state_log_num_partitions": 3,
@@ -131,6 +139,30 @@ async def test_an_id_that_nobody_uses_is_forgotten(stage: Stage):
     await settled(stage, "TRANSACTIONAL_ID_NOT_FOUND")
     await stage.restart()
     await settled(stage, "TRANSACTIONAL_ID_NOT_FOUND")
+
+
+@on_broker(**SMALL, offsets_topic_num_partitions=3)
+async def test_a_transaction_ends_when_the_offsets_topic_has_grown(stage: Stage):
+    """Groups stay where they are until the next start: the transaction has that partition, and a marker for a new one is written."""
+    await stage.topic("t", 1)
+    await stage.ask(FindCoordinatorRequest(key_type=0, coordinator_keys=["g"]), 6)
+    grown = await stage.ask(
+        CreatePartitionsRequest([CreatePartitionsTopic("__consumer_offsets", 7, None)], 30_000), 3
+    )
+    assert grown.results[0].error_code == 0
+    group = next(name for name in map(str, range(100)) if partition_for_key(name, 7) >= 3)
+    producer = await begin(stage)
+    answer = await stage.ask(AddOffsetsToTxnRequest("x", *producer, group), 4)
+    assert answer.error_code == 0
+    topics = [TxnOffsetCommitRequestTopic("t", [TxnOffsetCommitRequestPartition(0, 5, -1, "")])]
+    answer = await stage.ask(TxnOffsetCommitRequest("x", group, *producer, topics=topics), 4)
+    assert ErrorCode(answer.topics[0].partitions[0].error_code).name == "NONE"
+    assert (await end(stage, producer, version=4))[0] == "NONE"
+    await settled(stage, "CompleteCommit")
+    assert await add(stage, producer, ("__consumer_offsets", 5)) == {("__consumer_offsets", 5): "NONE"}
+    await end(stage, producer, version=4)
+    await settled(stage, "CompleteCommit")
+    assert stage.partition("__consumer_offsets", 5).log_end_offset == 1
 
 
 @on_broker(**SMALL)

@@ -217,10 +217,11 @@ class ConsumerKind:
                 joined.response if error is ErrorCode.NONE else join_refusal(write_error(error), NO_MEMBER_ID)
             )
 
-        if joined.downgrade:
-            self._migration.downgrade(changes, (), topics, done, rebalance=joined.subscription_changed)
-        else:
+        if not joined.downgrade:
             self._write(changes, done)
+        elif not self._migration.downgrade(changes, (), topics, done, rebalance=joined.subscription_changed):
+            changes.undo()
+            waiter.set(join_refusal(ErrorCode.GROUP_ID_NOT_FOUND, NO_MEMBER_ID))
         return waiter
 
     def _join_empty(
@@ -431,10 +432,10 @@ class ConsumerKind:
         staying = len(group.members) - len(members)
         if self._protocol.engine.may_downgrade(group, members, staying):
             leaving = {member.member_id for member in members}
-            self._migration.downgrade(changes, leaving, topics, done, rebalance=True)
-        else:
-            self._protocol.engine.remove(changes, members, topics)
-            self._write(changes, done)
+            if self._migration.downgrade(changes, leaving, topics, done, rebalance=True):
+                return
+        self._protocol.engine.remove(changes, members, topics)
+        self._write(changes, done)
 
 
 def _stale(member: ConsumerMember) -> ErrorCode:

@@ -133,17 +133,20 @@ class Migration:
         done: Done,
         *,
         rebalance: bool,
-    ) -> None:
-        """Make a classic group of a consumer group whose last member under the consumer protocol is gone."""
+    ) -> bool:
+        """Make a classic group of a consumer group whose last member under the consumer protocol is gone.
+
+        Returns:
+            False: it can't be, as a member's metadata can't be read; nothing happened, and `done` will not be called.
+
+        """
         group, at = changes.group, self._table.moment()
         protocol = self._classic.protocol
         try:
             classic, written = conversion.to_classic_group(group, leaving, topics, at)
         except ValueError as error:
             _log.warning("a consumer group can't be downgraded", group=group.group_id, reason=str(error))
-            changes.undo()
-            done(ErrorCode.GROUP_ID_NOT_FOUND)
-            return
+            return False
         changes.records.extend(written)
         group.dead = True
         self._table.put(classic)
@@ -163,7 +166,7 @@ class Migration:
         except BrokerError as error:
             undo()
             done(error.code)
-            return
+            return True
         _log.info(
             "a consumer group becomes a classic group", group=group.group_id, members=len(classic.members)
         )
@@ -171,6 +174,7 @@ class Migration:
         if rebalance and classic.state is State.STABLE:
             protocol.rebalance(classic, effects, at, "it was a consumer group until now")
         self._classic.carry_out(classic, effects)
+        return True
 
 
 def _send(replies: list[tuple[Completion[Any], Any]]) -> None:

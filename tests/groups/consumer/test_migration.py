@@ -330,6 +330,30 @@ def test_a_downgrade_that_the_log_refuses_leaves_the_consumer_group(it):
     assert list(it.group.members) == [member]
 
 
+def test_metadata_that_cannot_be_read_does_not_hold_a_consumer_back(it):
+    """Of several protocols one is chosen that nobody has looked at: the group stays what it is, without the member."""
+    it.beat("a")
+    protocols = [
+        JoinGroupRequestProtocol("sticky", subscription()),
+        JoinGroupRequestProtocol("range", b""),
+    ]
+    for order in (protocols, protocols[::-1], protocols):
+        request = JoinGroupRequest("g", 45_000, 60_000, "", None, "consumer", order)
+        it.bench.machine.join(request, OLD)
+        it.bench.settle()
+    members = {member.member_id: member for member in it.group.members.values() if member.classic}
+    assert len(members) == 2, "the one whose first protocol can't be read was refused"
+    for member in members.values():
+        broken = member.__class__(
+            **{name: getattr(member, name) for name in member.__slots__ if name != "classic"},
+            classic=member.classic.__class__(45_000, (("range", b""),)),
+        )
+        it.group.put_member(broken)
+    assert it.beat("a", -1).error_code == ErrorCode.NONE
+    assert isinstance(it.group, ConsumerGroup)
+    assert set(it.group.members) == set(members)
+
+
 def test_without_downgrades_it_stays_a_consumer_group(it):
     it.bench.limits.__init__(downgrades=False)
     it.beat("a")

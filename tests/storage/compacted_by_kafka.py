@@ -1,6 +1,6 @@
-"""What Kafka's own cleaner leaves of a log, recorded: the oracle of `tests/storage/test_compaction_like_kafka.py`.
+"""What Kafka's own cleaner leaves of a log, recorded: the oracle of `test_compaction_like_kafka.py`.
 
-    python -m logbroker.testing.compacted_by_kafka HOST:PORT LOG_DIR > tests/storage/compacted_by_kafka.json
+    python tests/storage/compacted_by_kafka.py HOST:PORT LOG_DIR > tests/storage/compacted_by_kafka.json
 
 against a Kafka started with `tools/kafka/kafka.sh start DIR PORT log.cleaner.backoff.ms=100` (LOG_DIR is DIR/data). For each codec the same
 batches are produced to a topic that isn't dirty enough to be cleaned; then it is, and the batches of its segment files are written
@@ -42,17 +42,15 @@ def batches(codec: Codec) -> Iterator[bytes]:
     rng = random.Random(int(codec))
     sequences = {900: 0, 901: 0, 902: 0}
     for number in range(BATCHES):
-        producer = {}
+        producer, epoch, sequence = -1, -1, -1
         count = rng.randrange(1, 6)
         producer_id = 900 + rng.randrange(3) if number < 60 else 902
         if rng.random() < 0.5:
-            producer = {
-                "producer_id": producer_id,
-                "producer_epoch": 0,
-                "base_sequence": sequences[producer_id],
-            }
+            producer, epoch, sequence = producer_id, 0, sequences[producer_id]
             sequences[producer_id] += count
-        builder = BatchBuilder(codec=codec, **producer)
+        builder = BatchBuilder(
+            codec=codec, producer_id=producer, producer_epoch=epoch, base_sequence=sequence
+        )
         for _ in range(count):
             value = None if rng.random() < 0.12 else rng.randbytes(rng.randrange(0, 90))
             headers = [("h", b"1"), ("n", None)] if rng.random() < 0.1 else ()
@@ -97,4 +95,4 @@ def record(bootstrap: str, log_dir: pathlib.Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(record(sys.argv[1], pathlib.Path(sys.argv[2])), indent=1))  # noqa: T201
+    print(json.dumps(record(sys.argv[1], pathlib.Path(sys.argv[2])), indent=1))
