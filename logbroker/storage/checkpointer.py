@@ -32,6 +32,7 @@ from logbroker.storage.producer_state import ProducerEntry, encode_entries
 from logbroker.storage.segment import Segment, WriteJob
 from logbroker.storage.transaction_index import write_aborted_steps
 from logbroker.storage.vfs import write_unsynced
+from logbroker.storage.write_jobs import write_jobs_steps
 
 if TYPE_CHECKING:
     from logbroker.storage.log import Log
@@ -220,8 +221,7 @@ class Checkpointer:
     ) -> Steps[bool]:
         directory = self._directory
         named = yield from directory.create_folders_steps(folders)
-        for job in jobs:
-            yield from job.segment.write_steps(job, directory.pool)
+        yield from write_jobs_steps(jobs, directory.pool)
         for segment, write in aborted:
             yield from write_aborted_steps(directory.pool, segment, write)
             directory.count_sync()

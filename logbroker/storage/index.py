@@ -13,6 +13,7 @@ to, and what is missing or wrong is rebuilt (`index_rebuild.py`).
 
 from __future__ import annotations
 
+import operator
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
@@ -234,13 +235,14 @@ class SparseIndex:
         self.memory_written = 0
 
 
+_UNSIGNED = {8: struct.Struct(">Q"), 12: struct.Struct(">QI")}
+"""Entries by their width, as numbers that are in the order of their bytes."""
+
+
 def rising_entries(data: Buffer, width: int) -> int:
     """How many entries at the front of an index file are in order, each above the one before."""
-    whole = bytes(data)
-    entries = [whole[at : at + width] for at in range(0, len(whole) // width * width, width)]
-    # Big-endian and never negative, so their bytes are in the order of their numbers; sorting what is sorted is quick.
+    entries = list(_UNSIGNED[width].iter_unpack(memoryview(data)[: len(data) // width * width]))
     if not entries or not any(entries[0]):  # no entry points to a segment's first batch
         return 0
-    if entries == sorted(set(entries)):
-        return len(entries)
-    return next(at for at in range(1, len(entries)) if entries[at] <= entries[at - 1])
+    rises = list(map(operator.lt, entries, entries[1:]))
+    return rises.index(False) + 1 if False in rises else len(entries)

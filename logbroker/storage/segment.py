@@ -249,6 +249,10 @@ class Segment:
             file.pwritev([item.buffer for item in job.items], job.position, cached=cached)
             pool.keep(self.path, file)
             yield
+        yield from self.write_index_steps(job, pool)
+
+    def write_index_steps(self, job: WriteJob, pool: FilePool) -> Steps[None]:
+        """Lane: put a job's index entries into their files."""
         for path, (position, data, trim) in (
             (self.index_path, job.offset_entries),
             (self.time_index_path, job.time_entries),

@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from logbroker.base.types import Buffer
+from logbroker.storage import many_writes
 
 IOV_MAX = 1024
 """Buffers one system call may gather (Linux UIO_MAXIOV)."""
@@ -84,6 +85,9 @@ class File(Protocol):
 class Vfs(Protocol):
     """Names: every path is absolute or relative to the process."""
 
+    writes_many: bool
+    """Whether `write_many` is worth asking."""
+
     def open(self, path: str, *, create: bool = False) -> File:
         """Open for reading and writing; with `create` make it, empty, if it isn't there.
 
@@ -134,6 +138,14 @@ class Vfs(Protocol):
 
     def modified_ms(self, path: str) -> int:
         """When the named file last changed, milliseconds since the epoch."""
+        ...
+
+    def write_many(self, writes: Sequence[tuple[File, Sequence[Buffer], int]]) -> bool:
+        """`pwritev` of each (file, buffers, position), at most WRITES_MAX of them, in one system call.
+
+        False if that can't be done here: the caller then makes one call a file. Raises OSError if any of them failed or was
+        cut short; what became of the others isn't known then.
+        """
         ...
 
     def free_bytes(self, path: str) -> int:
@@ -276,6 +288,8 @@ class OsVfs:
 
     reads_uncached = True
     """Its files can be read past the page cache (`uncached.py`), whoever wraps it."""
+    writes_many = many_writes.AVAILABLE
+    """See `Vfs`."""
 
     def __init__(self) -> None:
         self._roots: dict[str, OsFile] = {}
@@ -343,6 +357,25 @@ class OsVfs:
     def modified_ms(self, path: str) -> int:
         """See `Vfs`."""
         return os.stat(path).st_mtime_ns // 1_000_000
+
+    def write_many(self, writes: Sequence[tuple[File, Sequence[Buffer], int]]) -> bool:
+        """See `Vfs`; io_submit where there is one."""
+        pieces: list[tuple[int, int, int]] = []
+        parts: list[Buffer] = []
+        for file, buffers, position in writes:
+            if type(file) is not OsFile:
+                return False
+            parts.extend(buffers)
+            pieces.append((file._fd, position, sum(map(len, buffers))))
+        results = many_writes.write_many(pieces, b"".join(parts))
+        if results is None:
+            return False
+        for (file, _, _), (_, _, size), result in zip(writes, pieces, results, strict=True):
+            if result < 0:
+                raise OSError(-result, os.strerror(-result), file.path)
+            if result != size:
+                raise OSError(errno.EIO, f"short write: {result} of {size} bytes", file.path)
+        return True
 
     def free_bytes(self, path: str) -> int:
         """See `Vfs`."""

@@ -22,6 +22,8 @@ import os
 import random
 from collections.abc import Callable, Sequence
 
+from logbroker.base.types import Buffer
+from logbroker.storage.vfs import File
 from logbroker.testing.sim_faults import Fault, call_label
 from logbroker.testing.sim_file import SimFile
 from logbroker.testing.sim_image import PAGE_SIZE, ROOT, ZERO_PAGE, DirectoryNode, Image
@@ -334,6 +336,9 @@ class SimDisk:
 
     # storage.vfs.Vfs
 
+    writes_many = False
+    """A kill may come between any two writes here."""
+
     def open(self, path: str, *, create: bool = False) -> SimFile:
         """See `Vfs`."""
         self.check("open", path)
@@ -445,6 +450,10 @@ class SimDisk:
             self.trace.operations.append(Operation("lose directory", path, inode))
             raise fault.exception(path)
         self.trace.operations.append(Operation("sync_dir", path, inode, label=label))
+
+    def write_many(self, writes: Sequence[tuple[File, Sequence[Buffer], int]]) -> bool:
+        """See `Vfs`."""
+        return False
 
     def sync_filesystem(self, path: str) -> bool:
         """See `Vfs`. Each process watches each `path` from its start on, and is told of a write error once a path."""
