@@ -15,36 +15,13 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.broker.admin import within
 from logbroker.config.settings import Settings
+from logbroker.coordination.internal_topics import internal_topic
 from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.service import MetadataService
 from logbroker.metadata.topic_names import CLUSTER_METADATA_TOPIC, is_internal, name_problem
-from logbroker.transactions.service import TRANSACTION_TOPIC, transaction_topic
-
-OFFSETS_TOPIC: Final = "__consumer_offsets"
 
 WAIT_MAX_MS: Final = 5_000
 """How long a request waits for topics that it caused; after that the client asks again (LEADER_NOT_AVAILABLE)."""
-
-
-def internal_topic(settings: Settings, name: str) -> NewTopic | None:
-    """The topic of a coordinator that is here, as Kafka makes it."""
-    if name == OFFSETS_TOPIC:
-        return offsets_topic(settings)
-    return transaction_topic(settings) if name == TRANSACTION_TOPIC else None
-
-
-def offsets_topic(settings: Settings) -> NewTopic:
-    """The topic of committed offsets and groups, as Kafka makes it."""
-    return NewTopic(
-        OFFSETS_TOPIC,
-        num_partitions=settings.offsets_topic_num_partitions,
-        replication_factor=settings.offsets_topic_replication_factor,
-        configs=(
-            ("cleanup.policy", "compact"),
-            ("compression.type", "producer"),
-            ("segment.bytes", str(settings.offsets_topic_segment_bytes)),
-        ),
-    )
 
 
 def may_create(settings: Settings, name: str) -> bool:

@@ -1,7 +1,7 @@
 """The broker: what it is made of, in which order it starts, and in which it stops.
 
-    start   metadata -> log directories (identify, register, recover) -> leader epochs -> groups -> transactions -> listeners
-    stop    listeners (answer what is in flight) -> transactions -> groups -> log directories (checkpoint, clean) -> metadata
+    start   metadata -> log directories (identify, register, recover) -> leader epochs -> listeners -> coordinators
+    stop    listeners (answer what is in flight) -> coordinators -> log directories (checkpoint, clean) -> metadata
 
 Everything here lives on one event loop; threads do the blocking work behind storage and metadata. A part that fails for good (the
 metadata's disk, the last log directory, a task of the broker) fails the broker: `wait_failed` tells the daemon why.
@@ -15,12 +15,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Awaitable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from logbroker.base import logs
 from logbroker.base.clock import SystemClock
-from logbroker.base.completion import Completion
-from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import LogbrokerError
 from logbroker.base.metrics import Registry
 from logbroker.base.tasks import TaskScope
@@ -28,6 +26,7 @@ from logbroker.base.timers import Timers
 from logbroker.base.waits import Waits
 from logbroker.broker.broker_metrics import BrokerMetrics
 from logbroker.broker.context import RequestContext
+from logbroker.broker.coordinators import Coordinators
 from logbroker.broker.dispatch import Dispatcher
 from logbroker.broker.fetch_sessions import FetchSessions
 from logbroker.broker.limits import listen_backlog, server_limits
@@ -36,14 +35,16 @@ from logbroker.broker.produce_waits import ProduceWaits
 from logbroker.config.endpoints import Endpoint
 from logbroker.config.settings import Settings
 from logbroker.config.sources import ConfigSources
-from logbroker.groups.service import OFFSETS_TOPIC, GroupService
 from logbroker.metadata.service import MetadataService
 from logbroker.net.server import Server
 from logbroker.net.server_connection import ServerConnection
 from logbroker.replication.replica_manager import ReplicaManager
 from logbroker.storage.directory_identity import FILE_NAME as IDENTITY_FILE
 from logbroker.storage.log import Log
-from logbroker.transactions.service import TransactionService
+
+if TYPE_CHECKING:
+    from logbroker.groups.service import GroupService
+    from logbroker.transactions.service import TransactionService
 
 FETCH_WAITS_MAX: Final = 100_000
 STOP_TIMEOUT_S: Final = 30.0
@@ -71,12 +72,21 @@ class Broker:
 
     metadata: MetadataService
     replicas: ReplicaManager
-    groups: GroupService
-    transactions: TransactionService
+    coordinators: Coordinators
     tasks: TaskScope
     timers: Timers
     fetch_waits: Waits[Log]
     server: Server
+
+    @property
+    def groups(self) -> GroupService:
+        """The coordinator of all groups."""
+        return self.coordinators.groups
+
+    @property
+    def transactions(self) -> TransactionService:
+        """The coordinator of all transactions."""
+        return self.coordinators.transactions
 
     @property
     def settings(self) -> Settings:
@@ -117,24 +127,12 @@ class Broker:
         )
         self._started.append("metadata")
         await self._open_replicas()
-        self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
-        await self.groups.start()
-        self._started.append("groups")
-        self.transactions = TransactionService(
-            self.metadata,
-            self.replicas,
-            self.write_marker,
-            self.groups.offsets_partition,
-            self.clock,
-            self.timers,
-            self.tasks,
-        )
-        await self.transactions.start()
-        self._started.append("transactions")
+        self.coordinators = Coordinators(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
+        self._started.append("coordinators")
         await self._listen()
+        self.coordinators.start()
         BrokerMetrics(self).register()
-        self.metrics.register(self.groups.collect)
-        self.metrics.register(self.transactions.collect)
+        self.metrics.register(self.coordinators.collect)
 
     async def _open_replicas(self) -> None:
         began = time.perf_counter()
@@ -208,36 +206,6 @@ class Broker:
             raise RuntimeError("start() comes first")
         return asyncio.shield(self._failure)
 
-    def write_marker(
-        self,
-        topic: str,
-        partition: int,
-        producer_id: int,
-        producer_epoch: int,
-        coordinator_epoch: int,
-        commit: bool,
-        transaction_version: int,
-        /,
-    ) -> Completion[ErrorCode]:
-        """End a transaction in one partition; NONE when that is durable. Raises BrokerError: nothing was appended.
-
-        Offsets that were committed with it are looked after by the coordinator of their group.
-        """
-        if topic == OFFSETS_TOPIC:
-            return self.groups.complete_transaction(
-                partition, producer_id, producer_epoch, coordinator_epoch, commit, transaction_version
-            )
-        outcome: Completion[ErrorCode] = Completion()
-        self.replicas.partition(topic, partition).append_marker(
-            producer_id,
-            producer_epoch,
-            coordinator_epoch,
-            commit=commit,
-            transaction_version=transaction_version,
-            on_done=lambda item: outcome.set(ErrorCode(item.error)),
-        )
-        return outcome
-
     # Stop
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
@@ -245,10 +213,8 @@ class Broker:
         started = self._started
         if "server" in started:
             await self._stop_server(hurry)
-        if "transactions" in started:
-            await self.transactions.stop()
-        if "groups" in started:
-            await self.groups.stop()
+        if "coordinators" in started:
+            await self.coordinators.stop()
         if "replicas" in started:
             await self.replicas.close()
         if "metadata" in started:
@@ -269,7 +235,7 @@ class Broker:
             0
         )  # from here on connections dispatch nothing more, so no fetch parks behind this
         self.fetch_waits.expire_all()
-        self.groups.release_waiting()
+        self.coordinators.release_waiting()
         await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             await self.server.stop(0)

@@ -17,7 +17,6 @@ from logbroker.base.metrics import Labels, Metric
 from logbroker.daemons.lag import OffsetHistory
 
 if TYPE_CHECKING:
-    from logbroker.coordination.runtime import CoordinatorRuntime
     from logbroker.groups.machine import GroupMachine
     from logbroker.replication.replica_manager import ReplicaManager
 
@@ -30,13 +29,13 @@ class GroupExporter:
 
     def __init__(
         self,
-        runtime: CoordinatorRuntime[GroupMachine],
+        machines: Callable[[], Iterable[GroupMachine]],
         replicas: ReplicaManager,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         offsets_max: int = OFFSETS_MAX,
     ) -> None:
-        self._runtime = runtime
+        self._machines = machines
         self._replicas = replicas
         self._monotonic = monotonic
         self._offsets_max = offsets_max
@@ -44,7 +43,7 @@ class GroupExporter:
 
     def collect(self) -> Iterator[Metric]:
         """The metrics."""
-        machines = list(self._runtime.machines())
+        machines = list(self._machines())
         yield _gauge(
             "kafka_consumergroup_members",
             "Members of a group.",

@@ -152,7 +152,9 @@ class _Daemon:
                 _check_failpoints()
             except Exception as error:
                 await self._start_failed(broker, error)
-            broker.metrics.register(GroupExporter(broker.groups.runtime, broker.replicas).collect)
+            broker.metrics.register(
+                GroupExporter(broker.coordinators.group_machines, broker.replicas).collect
+            )
             self._started(broker, metrics_server)
             helpers.append(asyncio.ensure_future(self._reload_when_asked(broker)))
             if self._notifier.watchdog_s is not None:

@@ -25,6 +25,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError
 from logbroker.base.metrics import Metric
 from logbroker.base.tasks import TaskScope
+from logbroker.coordination.internal_topics import offsets_topic
 from logbroker.coordination.keys import partition_for_key
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.runtime import CoordinatorRuntime
@@ -42,7 +43,6 @@ from logbroker.groups.machine import GroupMachine, GroupServices
 from logbroker.groups.metrics import collect
 from logbroker.groups.offset_commits import Admit, OffsetCommits
 from logbroker.groups.offset_fetches import OffsetFetches
-from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.events import (
     BrokerConfigChanged,
     Event,
@@ -52,6 +52,7 @@ from logbroker.metadata.events import (
 )
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService
+from logbroker.metadata.topic_names import OFFSETS_TOPIC
 from logbroker.wire.messages.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
@@ -61,9 +62,6 @@ from logbroker.wire.messages.offset_delete import OffsetDeleteRequest, OffsetDel
 from logbroker.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchResponse
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 from logbroker.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
-
-OFFSETS_TOPIC: Final = "__consumer_offsets"
-"""Where groups and their offsets are kept."""
 
 MEMBER_ID_FROM: Final = 4
 NULL_PROTOCOL_FROM: Final = 7
@@ -169,7 +167,7 @@ class GroupService:
 
     # ---- life
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to load what the log holds; `runtime.wait_loaded` waits for the end."""
         self._metadata.subscribe(self)
         self._lead()
@@ -420,17 +418,7 @@ class GroupService:
     # ---- behind it
 
     async def _create_topic(self) -> BrokerError | None:
-        settings = self._metadata.image.settings
-        topic = NewTopic(
-            OFFSETS_TOPIC,
-            settings.offsets_topic_num_partitions,
-            settings.offsets_topic_replication_factor,
-            configs=(
-                ("cleanup.policy", "compact"),
-                ("compression.type", "producer"),
-                ("segment.bytes", str(settings.offsets_topic_segment_bytes)),
-            ),
-        )
+        topic = offsets_topic(self._metadata.image.settings)
         try:
             outcome = (await self._metadata.create_topics([topic]))[0]
         except BrokerError as error:

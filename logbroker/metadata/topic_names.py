@@ -16,7 +16,13 @@ TOPIC_NAME_MAX_LENGTH: Final = 249
 CLUSTER_METADATA_TOPIC: Final = "__cluster_metadata"
 """The log of a KRaft quorum. There is none here, and tools that find a topic of that name would believe otherwise."""
 
-INTERNAL_TOPICS: Final = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+"""Where groups and their offsets are kept."""
+
+TRANSACTION_TOPIC: Final = "__transaction_state"
+"""Where transactional ids and their transactions are kept."""
+
+INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTION_TOPIC, "__share_group_state"})
 """Topics that coordinators own: flagged in Metadata, always on the disk."""
 
 _LEGAL = re.compile(r"[a-zA-Z0-9._-]+")

@@ -24,15 +24,15 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, LogbrokerError
 from logbroker.base.metrics import Metric
 from logbroker.base.tasks import TaskScope
-from logbroker.config.settings import Settings
+from logbroker.coordination.internal_topics import transaction_topic
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.runtime import CoordinatorRuntime
 from logbroker.coordination.shard import Shard, ShardServices, ShardState, WriteLimits
 from logbroker.coordination.timers import Timers
-from logbroker.metadata.controller import NewTopic
 from logbroker.metadata.events import Event, TopicCreated, TopicDeleted
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService
+from logbroker.metadata.topic_names import TRANSACTION_TOPIC
 from logbroker.transactions import listing
 from logbroker.transactions.admission import Addition, Verdicts, as_partition
 from logbroker.transactions.decisions import NeedsProducerId, Producer
@@ -44,9 +44,6 @@ from logbroker.transactions.transaction import TopicPartition
 from logbroker.transactions.upkeep import Upkeep
 from logbroker.wire.messages.describe_transactions import TransactionState
 from logbroker.wire.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
-
-TRANSACTION_TOPIC: Final = "__transaction_state"
-"""Where transactions are kept."""
 
 WRITE_TIMEOUT_MS: Final = 30_000
 """How long a change of a transaction may take to become durable."""
@@ -85,22 +82,6 @@ class HasTransactions(Protocol):
     def transactions(self) -> TransactionService:
         """The coordinator of all transactions."""
         ...
-
-
-def transaction_topic(settings: Settings) -> NewTopic:
-    """`__transaction_state`, as Kafka makes it."""
-    return NewTopic(
-        TRANSACTION_TOPIC,
-        settings.transaction_state_log_num_partitions,
-        settings.transaction_state_log_replication_factor,
-        configs=(
-            ("cleanup.policy", "compact"),
-            ("compression.type", "uncompressed"),
-            ("min.insync.replicas", str(settings.transaction_state_log_min_isr)),
-            ("segment.bytes", str(settings.transaction_state_log_segment_bytes)),
-            ("unclean.leader.election.enable", "false"),
-        ),
-    )
 
 
 class TransactionService:
@@ -157,7 +138,7 @@ class TransactionService:
 
     # ---- life
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to load what the log holds; transactions whose outcome was decided go on at once."""
         self._metadata.subscribe(self)
         self._lead()

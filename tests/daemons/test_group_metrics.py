@@ -82,9 +82,7 @@ def test_groups(tmp_path):
         )
         now_s = 100.0
         bench.registry.register(
-            GroupExporter(
-                SimpleNamespace(machines=lambda: iter([machine])), bench.replicas, monotonic=lambda: now_s
-            ).collect
+            GroupExporter(lambda: [machine], bench.replicas, monotonic=lambda: now_s).collect
         )
         machine.offsets.put("billing", "orders", 0, OffsetCommitValue(offset=4))
         machine.offsets.put("billing", "orders", 1, OffsetCommitValue(offset=0))
@@ -117,9 +115,7 @@ def test_groups_are_bounded(tmp_path):
         machine = SimpleNamespace(offsets=OffsetStore(), groups={})
         for number in range(5):
             machine.offsets.put(f"group{number}", "topic", 0, OffsetCommitValue(offset=number))
-        exporter = GroupExporter(
-            SimpleNamespace(machines=lambda: iter([machine])), bench.replicas, offsets_max=3
-        )
+        exporter = GroupExporter(lambda: [machine], bench.replicas, offsets_max=3)
         bench.registry.register(exporter.collect)
         shown = bench.scrape()
         assert shown["logbroker_metrics_groups_left_out", ()] == 2

@@ -237,7 +237,7 @@ class Stage:
         self.failures = []
         self.tasks = TaskScope("test", on_failure=lambda what, _: self.failures.append(what))
         self.groups = GroupService(self.metadata, self.replicas, self.clock, self.timers, self.tasks)
-        await self.groups.start()
+        self.groups.start()
 
     async def close(self):
         await self.groups.stop()

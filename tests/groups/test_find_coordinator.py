@@ -6,7 +6,7 @@ import pytest
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.broker.handlers import find_coordinator
-from logbroker.groups.service import OFFSETS_TOPIC
+from logbroker.metadata.topic_names import OFFSETS_TOPIC
 from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
 
 

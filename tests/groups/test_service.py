@@ -19,9 +19,10 @@ from logbroker.broker.handlers import (
 )
 from logbroker.config.settings import Settings
 from logbroker.coordination.shard import ShardState
-from logbroker.groups.service import OFFSETS_TOPIC, GroupService
+from logbroker.groups.service import GroupService
 from logbroker.metadata.controller import TopicToDelete
 from logbroker.metadata.events import SettingsReloaded
+from logbroker.metadata.topic_names import OFFSETS_TOPIC
 from logbroker.wire.messages.describe_groups import DescribeGroupsRequest
 from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
 from logbroker.wire.messages.heartbeat import HeartbeatRequest
@@ -210,7 +211,7 @@ def test_a_restarted_service_finds_its_groups(on_stage):
         assert await stage.commit(5) == "NONE"
         await stage.groups.stop()
         stage.groups = GroupService(stage.metadata, stage.replicas, stage.clock, stage.timers, stage.tasks)
-        await stage.groups.start()
+        stage.groups.start()
         await stage.groups.runtime.wait_loaded()
         assert await stage.fetch() == 5
         assert stage.groups.runtime.partition_count == 4

@@ -8,7 +8,7 @@ from support.broker_stage import Stage, on_broker
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.coordination.keys import partition_for_key
-from logbroker.transactions.service import TRANSACTION_TOPIC
+from logbroker.metadata.topic_names import TRANSACTION_TOPIC
 from logbroker.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from logbroker.wire.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,

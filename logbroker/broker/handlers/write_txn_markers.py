@@ -9,7 +9,7 @@ Errors of each partition: UNKNOWN_TOPIC_OR_PARTITION, INVALID_PRODUCER_EPOCH, TR
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
@@ -24,27 +24,12 @@ from logbroker.wire.messages.write_txn_markers import (
     WriteTxnMarkersResponse,
 )
 
-
-class _Broker(Protocol):
-    """What this handler needs of the broker."""
-
-    def write_marker(
-        self,
-        topic: str,
-        partition: int,
-        producer_id: int,
-        producer_epoch: int,
-        coordinator_epoch: int,
-        commit: bool,
-        transaction_version: int,
-        /,
-    ) -> Completion[ErrorCode]:
-        """Append one marker; raises BrokerError."""
-        ...
+if TYPE_CHECKING:
+    from logbroker.broker.broker import Broker
 
 
 def handle(
-    broker: _Broker, context: RequestContext, request: WriteTxnMarkersRequest
+    broker: Broker, context: RequestContext, request: WriteTxnMarkersRequest
 ) -> Completion[WriteTxnMarkersResponse]:
     """Append them all, in order, and wait for the log."""
     answer: Completion[WriteTxnMarkersResponse] = Completion()
@@ -66,7 +51,7 @@ def handle(
 
         left += 1
         try:
-            broker.write_marker(
+            broker.coordinators.write_marker(
                 topic,
                 result.partition_index,
                 marker.producer_id,
