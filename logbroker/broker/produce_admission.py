@@ -11,6 +11,9 @@ Between question and append the transaction may be ended by a marker (its time i
 then belongs to nothing, and an append would open a transaction that nobody ever ends. With transaction version 2 the marker's newer
 epoch refuses the batch. Below, the producer's entry in the log, which every marker replaces, must be what it was when the
 question was asked.
+
+With transaction version 2 every transaction has an epoch of its own, so the first batch of a producer that a partition doesn't know has
+sequence 0: another one has overtaken a batch that was refused a moment ago and will be sent again.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ ABORTABLE_FROM: Final = 11
 """Older clients don't know TRANSACTION_ABORTABLE."""
 _ATTRIBUTES_LOW_BYTE: Final = 22
 _PRODUCER: Final = Struct(">qh")
+_SEQUENCE: Final = Struct(">i")
+_SEQUENCE_AT: Final = 53
 _PRODUCER_AT: Final = 43
 
 _COORDINATOR_AWAY: Final = frozenset(
@@ -89,16 +94,20 @@ def question_of(batches: Iterable[tuple[Partition, Buffer]]) -> Question | None:
             raise BrokerError(
                 ErrorCode.INVALID_PRODUCER_ID_MAPPING, "the transactional batches are of several producers"
             )
-        if not _is_open(partition, *its):
+        if not _is_decided(partition, *its):
             asked[partition.topic, partition.index] = partition.log.producers.get(its[0])
     if producer is None or not asked:
         return None
     return Question(*producer, asked)
 
 
-def _is_open(partition: Partition, producer_id: int, producer_epoch: int) -> bool:
+def _is_decided(partition: Partition, producer_id: int, producer_epoch: int) -> bool:
+    """Whether the partition knows enough: the transaction is open, or a newer epoch has written, and the append refuses this one."""
     entry = partition.log.producers.get(producer_id)
-    return entry is not None and entry.transaction_first_offset >= 0 and entry.epoch == producer_epoch
+    return entry is not None and (
+        producer_epoch < entry.epoch
+        or (entry.transaction_first_offset >= 0 and producer_epoch == entry.epoch)
+    )
 
 
 def check_admitted(
@@ -121,7 +130,8 @@ def check_admitted(
         verified: Whether a batch that nobody was asked about is refused (`transaction.partition.verification.enable`).
 
     Raises:
-        BrokerError: What Kafka makes of the coordinator's verdict; INVALID_TXN_STATE when there is no transaction.
+        BrokerError: What Kafka makes of the coordinator's verdict; INVALID_TXN_STATE when there is no transaction;
+            OUT_OF_ORDER_SEQUENCE_NUMBER for an unknown producer that doesn't begin at 0, with transaction version 2.
 
     """
     producer_id, producer_epoch = producer_of(records)
@@ -129,7 +139,7 @@ def check_admitted(
     error = verdicts.get(key, ErrorCode.NONE)
     if error != ErrorCode.NONE:
         raise _refusal(error, version)
-    if producer_id < 0 or _is_open(partition, producer_id, producer_epoch):
+    if producer_id < 0 or _is_decided(partition, producer_id, producer_epoch):
         return
     if question is None or key not in question.partitions:
         if verified:
@@ -138,7 +148,14 @@ def check_admitted(
             )
         return
     known = partition.log.producers.get(producer_id)
-    if version < ADDS_PARTITIONS_FROM and known is not None and known is not question.partitions[key]:
+    if version >= ADDS_PARTITIONS_FROM:
+        sequence = _SEQUENCE.unpack_from(records, _SEQUENCE_AT)[0]
+        if known is None and sequence:
+            raise BrokerError(
+                ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+                f"{partition.log.name}: producer id {producer_id} begins at sequence {sequence}, not at 0",
+            )
+    elif known is not None and known is not question.partitions[key]:
         raise BrokerError(
             ErrorCode.INVALID_TXN_STATE, f"{partition.log.name}: the batch's transaction was ended meanwhile"
         )

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from logbroker.base.error_codes import ErrorCode
+from logbroker.base.errors import BrokerError
 from logbroker.base.types import Buffer
 from logbroker.records.batch import BatchHeader, parse_header
 from logbroker.records.control import build_marker, parse_marker
@@ -44,11 +46,15 @@ def append_marker(
 
     Raises:
         BrokerError: Nothing was appended: KAFKA_STORAGE_ERROR and what else `Log.append` raises; INVALID_PRODUCER_EPOCH,
-            TRANSACTION_COORDINATOR_FENCED.
+            TRANSACTION_COORDINATOR_FENCED; as in Kafka UNKNOWN_SERVER_ERROR for a producer that can't be.
 
     """
     if log.refusal is not None:
         raise log.refusal
+    if producer_id < 0 or producer_epoch < 0:
+        raise BrokerError(
+            ErrorCode.UNKNOWN_SERVER_ERROR, f"a marker of producer id {producer_id}, epoch {producer_epoch}"
+        )
     log.producers.check_marker(producer_id, producer_epoch, coordinator_epoch, transaction_version)
     batch = build_marker(
         producer_id,

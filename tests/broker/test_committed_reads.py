@@ -337,3 +337,48 @@ async def test_what_was_ended_while_it_was_asked_about_is_not_begun_again(stage:
         with pytest.raises(BrokerError) as raised:
             check(version, verdict)
         assert raised.value.code == expected
+
+
+@on_broker()
+async def test_a_batch_does_not_overtake_one_that_was_refused_before_it(stage: Stage, monkeypatch):
+    """The second would begin the producer at its sequence, and the first could never be sent again."""
+    partition = await stage.topic("t")
+    client = Client(stage)
+    await client.init()
+    connection = await stage.connect()
+    admit = stage.broker.transactions.admit
+    busy = [ErrorCode.CONCURRENT_TRANSACTIONS]
+
+    def once_busy(*arguments, **options):
+        if not busy:
+            return admit(*arguments, **options)
+        answer: Completion = Completion()
+        answer.set({("t", 0): busy.pop()})
+        return answer
+
+    monkeypatch.setattr(stage.broker.transactions, "admit", once_busy)
+    answers = [
+        asyncio.ensure_future(client.send("t", value, connection=connection)) for value in (b"a", b"b")
+    ]
+    errors = [ErrorCode((await answer).error_code).name for answer in answers]
+    assert errors == ["CONCURRENT_TRANSACTIONS", "OUT_OF_ORDER_SEQUENCE_NUMBER"]
+    client.sequences = {}
+    assert [(await client.send("t", value)).base_offset for value in (b"a", b"b")] == [0, 1]
+    assert partition.open_transaction(client.id) == 0
+
+
+@pytest.mark.parametrize("version", [9, 12])
+def test_a_partition_knows_a_fenced_producer_without_asking(version, tmp_path):
+    @on_broker()
+    async def run(stage: Stage):
+        partition = await stage.topic("t")
+        client = Client(stage)
+        await client.init()
+        partition.append_marker(client.id, client.epoch + 1, 0, commit=False)
+        client.name = "nobody"
+        for sequence in (0, 1):
+            client.sequences = {("t", 0): sequence}
+            answer = await client.send("t", b"v", version=version)
+            assert answer.error_code == ErrorCode.INVALID_PRODUCER_EPOCH
+
+    run(tmp_path)

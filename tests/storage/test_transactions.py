@@ -154,6 +154,15 @@ def test_a_fenced_marker_leaves_nothing(engine):
     assert (log.end_offset, last_stable_offset(log)) == (3, 2)
 
 
+@pytest.mark.parametrize(("producer_id", "epoch"), [(-1, 0), (7, -1), (-1, -1)])
+def test_nobody_writes_a_marker_of_nobody(engine, producer_id, epoch):
+    log = engine.create()
+    with pytest.raises(BrokerError) as raised:
+        Producer(engine, log, producer_id, epoch=epoch).end(commit=True)
+    assert raised.value.code == ErrorCode.UNKNOWN_SERVER_ERROR
+    assert log.end_offset == 0
+
+
 def test_the_next_transaction_follows_at_once(engine):
     log = engine.create()
     producer = Producer(engine, log, 7)
