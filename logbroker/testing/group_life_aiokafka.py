@@ -2,7 +2,8 @@
 
 Its rebalances run beside whoever polls. It hands out no records while one is under way, and what is handed out is processed
 before the loop turns again: so nothing is processed that was given back. Polling waits for the end of a rebalance, and must
-hold nothing that the listener needs.
+hold nothing that the listener needs. To a group that becomes one of the consumer protocol while members join it, Kafka answers
+JoinGroup with REBALANCE_IN_PROGRESS: this library hands that to whoever polls, and joins again when it was taken note of.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
+from logbroker.testing.group_life_log import Kind
 from logbroker.testing.group_life_member import (
     FETCH_BYTES_MIN,
     FETCH_WAIT_MS_MAX,
@@ -74,15 +76,21 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._progress.committed(number, offsets)
 
     async def _poll(self) -> None:
-        found = await self._consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS_MAX)
+        try:
+            found = await self._consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS_MAX)
+        except KafkaError as error:
+            self._lines.say(Kind.TROUBLE, x=repr(error))
+            return
         self._progress.read(
             (each.partition, each.offset, each.value) for some in found.values() for each in some
         )
 
     async def run(self) -> None:
         """Until it is told to stop."""
-        self._consumer.subscribe([self._subscribe.topic], listener=self)
         await self._consumer.start()
+        self._consumer.subscribe(
+            [self._subscribe.topic], listener=self
+        )  # now: a start with topics waits for them
         commit_s = time.monotonic() + self._subscribe.commit_interval_ms / 1000
         while True:
             command = self._lines.next_command()
