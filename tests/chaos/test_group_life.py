@@ -140,6 +140,23 @@ def test_from_the_classic_protocol_to_the_consumer_protocol_and_back(play, seed)
     play(classic, rounds=rounds)
 
 
+@pytest.mark.timeout(300)
+def test_converted_while_members_wait_to_join(play, seed):
+    run = f"converted-{new_run(seed)}"
+    sleeper, *others = (
+        Slot(f"classic-{library}-{number}", run, library)
+        for number, library in enumerate(("aiokafka", "kafka_python", "confluent", "aiokafka"))
+    )
+    consumer = Slot("consumer-confluent", run, "confluent", "consumer")
+    accident = [
+        Action(0.0, ActionKind.PAUSE, sleeper),  # so the others' JoinGroup has to wait
+        Action(0.2, ActionKind.JOIN, others[-1]),
+        Action(2.0, ActionKind.JOIN, consumer),
+        Action(3.5, ActionKind.RESUME, sleeper),
+    ]
+    play([sleeper, *others[:-1]], rounds=[accident])
+
+
 @pytest.mark.long
 @pytest.mark.timeout(0)
 def test_ten_minutes_of_fifty(play, seed):
