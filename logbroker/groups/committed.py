@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -30,10 +31,13 @@ from logbroker.coordination.shard import Shard
 from logbroker.groups.classic.group import ClassicGroup
 from logbroker.groups.kind import GroupTable, Kind
 from logbroker.groups.offsets import OffsetStore, belongs_to, is_expired
-from logbroker.groups.pending_offsets import PendingOffset, PendingOffsets
+from logbroker.groups.pending_offsets import OffsetKey, PendingOffset, PendingOffsets
 
 DROPS_PER_WRITE: Final = 500
 """Tombstones in one write: far below what a batch may hold."""
+
+DROPS_AT_ONCE: Final = 1000
+"""Offsets of topics that are gone dropped in one tick: about ten milliseconds of work."""
 
 _log = logs.get("groups")
 
@@ -45,12 +49,14 @@ class OffsetServices:
     Attributes:
         topic_id: The id of the topic of that name, None if there is none: offsets of another topic are stale.
         retention_ms: `offsets.retention.minutes`, in milliseconds, as it is now.
+        defer: Calls back in the next tick of the loop.
 
     """
 
     clock: Clock
     topic_id: Callable[[str], UUID | None]
     retention_ms: Callable[[], int]
+    defer: Callable[[Callable[[], None]], object]
 
 
 class NewOffset(NamedTuple):
@@ -219,20 +225,16 @@ class CommittedOffsets:
         self._when_dropped(self._drop(group.group_id, self._all_of(group.group_id), group=group), done)
 
     def drop_topic(self, topic: str, topic_id: UUID) -> None:
-        """The topic is gone: so are its offsets."""
+        """The topic is gone: so are its offsets. Many go tick by tick; what a crash leaves is found by `loaded`."""
         stale = {
-            (group_id, partition)
+            (group_id, topic, partition)
             for group_id, partition, value in self.store.of_topic(topic)
             if belongs_to(value, topic_id)
         }
         for group_id, partition, values in self.pending.of_topic(topic):
             if any(belongs_to(value, topic_id) for value in values):
-                stale.add((group_id, partition))
-        by_group: dict[str, list[tuple[str, int]]] = {}
-        for group_id, partition in sorted(stale):
-            by_group.setdefault(group_id, []).append((topic, partition))
-        for group_id, partitions in by_group.items():
-            self._drop(group_id, partitions)
+                stale.add((group_id, topic, partition))
+        self._drop_stale(sorted(stale), lambda _, value: belongs_to(value, topic_id))
 
     def drop_expired(self) -> None:
         """Forget offsets past their retention, and groups that are empty and have none."""
@@ -275,20 +277,24 @@ class CommittedOffsets:
 
     def loaded(self) -> None:
         """Forget the offsets of topics that are gone."""
-        stale: dict[str, dict[tuple[str, int], None]] = {}
-        for group_id, topics in self.store.groups.items():
-            for topic, partitions in topics.items():
-                topic_id = self._services.topic_id(topic)
-                for partition, value in partitions.items():
-                    if topic_id is None or not belongs_to(value, topic_id):
-                        stale.setdefault(group_id, {})[topic, partition] = None
+        ids: dict[str, UUID | None] = {}
+
+        def is_stale(topic: str, value: OffsetCommitValue) -> bool:
+            if topic not in ids:
+                ids[topic] = self._services.topic_id(topic)
+            topic_id = ids[topic]
+            return topic_id is None or not belongs_to(value, topic_id)
+
+        stale = {
+            (group_id, topic, partition)
+            for group_id, topics in self.store.groups.items()
+            for topic, partitions in topics.items()
+            for partition, value in partitions.items()
+            if is_stale(topic, value)
+        }
         for transaction in self.pending.transactions.values():
-            for (group_id, topic, partition), pending in transaction.offsets.items():
-                topic_id = self._services.topic_id(topic)
-                if topic_id is None or not belongs_to(pending.value, topic_id):
-                    stale.setdefault(group_id, {})[topic, partition] = None
-        for group_id, found in stale.items():
-            self._drop(group_id, list(found))
+            stale |= {key for key, pending in transaction.offsets.items() if is_stale(key[1], pending.value)}
+        self._drop_stale(sorted(stale), is_stale)
 
     def unloaded(self) -> None:
         """Forget everything."""
@@ -312,6 +318,23 @@ class CommittedOffsets:
             self._shard.after_writes(done)
         else:
             done(error)
+
+    def _drop_stale(
+        self, stale: list[OffsetKey], is_stale: Callable[[str, OffsetCommitValue], bool], first: int = 0
+    ) -> None:
+        """Drop these offsets from the `first` on: some now, the others in the next ticks, if they are stale still by then."""
+        end = first + DROPS_AT_ONCE
+        by_group: dict[str, list[tuple[str, int]]] = {}
+        for group_id, topic, partition in stale[first:end]:
+            committed = self.store.get(group_id, topic, partition)
+            # What is committed for a topic that is there came later than anything of one that is gone.
+            values = self.pending.values(group_id, topic, partition) if committed is None else [committed]
+            if any(is_stale(topic, value) for value in values):
+                by_group.setdefault(group_id, []).append((topic, partition))
+        for group_id, partitions in by_group.items():
+            self._drop(group_id, partitions)
+        if end < len(stale):
+            self._services.defer(partial(self._drop_stale, stale, is_stale, end))
 
     def _drop(
         self, group_id: str, partitions: Sequence[tuple[str, int]], *, group: Any | None = None

@@ -101,7 +101,7 @@ class GroupMachine:
         self.committed = CommittedOffsets(
             shard,
             self._table,
-            OffsetServices(services.clock, services.topic_id, services.retention_ms),
+            OffsetServices(services.clock, services.topic_id, services.retention_ms, services.consumer.defer),
             self.kind_of,
         )
         self._ignored = 0

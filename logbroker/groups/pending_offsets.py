@@ -66,6 +66,10 @@ class PendingOffsets:
         """Whether a transaction will decide about this offset."""
         return (group, topic, partition) in self._holders
 
+    def values(self, group: str, topic: str, partition: int) -> list[OffsetCommitValue]:
+        """What transactions have committed of this offset; a copy."""
+        return [pending.value for pending in self._holders.get((group, topic, partition), {}).values()]
+
     def has_group(self, group: str) -> bool:
         """Whether a transaction has offsets of this group."""
         return group in self._by_group

@@ -10,7 +10,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.coordination.shard import ShardState
-from logbroker.groups.committed import DROPS_PER_WRITE
+from logbroker.groups.committed import DROPS_AT_ONCE, DROPS_PER_WRITE
 from logbroker.groups.offsets import OffsetStore, belongs_to
 from logbroker.wire.schema import ZERO_UUID
 
@@ -170,6 +170,30 @@ class TestForgetting:
         bench.settle()
         bench.restart()
         assert bench.machine.offsets.count == 0
+
+    @pytest.mark.parametrize("at", ["its deletion", "a restart"])
+    def test_very_many_offsets_go_tick_by_tick(self, bench, at):
+        """A topic with 1,000 partitions that 1,000 groups consume must not hold the loop up."""
+        count = DROPS_AT_ONCE * 2 + 7
+        for number in range(count):
+            bench.commit(5, partition=number % 10, group_id=f"{number // 10:04}")
+        bench.settle()
+        old = bench.topics.pop("t")
+        if at == "a restart":
+            bench.restart()
+        else:
+            bench.machine.drop_topic("t", old)
+        assert bench.machine.offsets.count == count - DROPS_AT_ONCE
+        # A topic of the name comes again; what is committed for it stays.
+        bench.topics["t"] = UUID(int=77)
+        bench.commit(6, partition=3, group_id="0200")
+        bench.tick()
+        assert bench.machine.offsets.count == count - 2 * DROPS_AT_ONCE
+        bench.settle()
+        assert bench.machine.offsets.count == 1
+        bench.restart()
+        assert bench.offset(partition=3, group_id="0200") == 6
+        assert bench.machine.offsets.count == 1
 
     def test_a_group_that_only_stores_offsets_ages_by_its_commits(self, bench):
         bench.commit(5)
