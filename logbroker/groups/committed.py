@@ -277,12 +277,9 @@ class CommittedOffsets:
 
     def loaded(self) -> None:
         """Forget the offsets of topics that are gone."""
-        ids: dict[str, UUID | None] = {}
 
         def is_stale(topic: str, value: OffsetCommitValue) -> bool:
-            if topic not in ids:
-                ids[topic] = self._services.topic_id(topic)
-            topic_id = ids[topic]
+            topic_id = self._services.topic_id(topic)
             return topic_id is None or not belongs_to(value, topic_id)
 
         stale = {
