@@ -36,7 +36,7 @@ class Addition:
 
     """
 
-    __slots__ = ("_answer", "_producer", "_runtime", "_timer", "_transactional_id", "_wanted")
+    __slots__ = ("_answer", "_producer", "_runtime", "_timer", "_transactional_id", "_waits_in", "_wanted")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Addition:
         self._wanted = wanted
         self._answer = answer
         self._timer: TimerHandle | None = None
+        self._waits_in: TransactionMachine | None = None
 
     def start(self, timers: Timers, deadline: float) -> None:
         """Add them; what is pending before it may take until `deadline` of the monotonic clock."""
@@ -60,13 +61,13 @@ class Addition:
 
     def _try(self) -> None:
         """Once, and again when what is pending now has settled."""
-        if self._answer.done:
-            return
+        self._waits_in = None
         try:
             machine = self._runtime.machine_for(self._transactional_id)
             added = machine.add(self._transactional_id, self._producer, self._wanted, BUMPS_EPOCH_FROM)
         except BrokerError as error:
             if error.code is ErrorCode.CONCURRENT_TRANSACTIONS:
+                self._waits_in = machine
                 machine.when_settled(self._transactional_id, self._try)
             else:
                 self._end(refusal(error))
@@ -76,6 +77,9 @@ class Addition:
 
     def _end(self, error: ErrorCode) -> None:
         self._stop_timer()
+        if self._waits_in is not None:
+            # It may be long until that settles, and its producer asks again and again.
+            self._waits_in.wait_no_longer(self._transactional_id, self._try)
         self._answer.set(dict.fromkeys(self._wanted, as_partition(error)))
 
     def _stop_timer(self) -> None:

@@ -18,6 +18,8 @@ class Entry:
     Attributes:
         transaction: What is durable of it.
         pending: The state it is on its way to; None: nothing is under way.
+        markers: Those that are on their way.
+        waiters: Who is called when nothing is pending any more, in order.
 
     """
 
@@ -27,7 +29,7 @@ class Entry:
         self.transaction = known
         self.pending: State | None = None
         self.markers: MarkerSender | None = None
-        self.waiters: list[Callable[[], None]] = []
+        self.waiters: dict[Callable[[], None], None] = {}
 
     @property
     def is_known(self) -> bool:
@@ -42,6 +44,6 @@ class Entry:
     def settle(self) -> None:
         """Nothing is pending any more: wake up whoever waits for that."""
         self.pending = None
-        waiters, self.waiters = self.waiters, []
+        waiters, self.waiters = self.waiters, {}
         for waiter in waiters:
             waiter()

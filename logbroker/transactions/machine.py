@@ -209,7 +209,13 @@ class TransactionMachine:
         if entry is None or entry.pending is None:
             callback()
         else:
-            entry.waiters.append(callback)
+            entry.waiters[callback] = None
+
+    def wait_no_longer(self, transactional_id: str, callback: Callable[[], None]) -> None:
+        """Take a `when_settled` back."""
+        entry = self.entries.get(transactional_id)
+        if entry is not None:
+            entry.waiters.pop(callback, None)
 
     # ---- time
 

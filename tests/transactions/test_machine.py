@@ -1,10 +1,14 @@
 """Transactional ids on a log that a test can break, with partitions that it can hold."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.testing.coordinators import MemoryLog
+from logbroker.transactions.admission import Addition
 from logbroker.transactions.decisions import Producer
 
 A, B = ("t", 0), ("u", 3)
@@ -153,6 +157,28 @@ def test_a_refusal_of_others_says_nothing_of_a_late_write(bench, value_of):
     bench.advance(1100)
     assert bench.state == "ONGOING"
     assert bench.end(producer) == (1000, 1)
+
+
+def test_who_gives_up_waiting_leaves_nothing_behind(bench, value_of):
+    """A producer asks again every few moments, for as long as a partition of its last transaction is offline."""
+    producer = bench.init()
+    bench.add(producer, A)
+    bench.markers.hold()
+    producer = bench.end(producer)
+    runtime = SimpleNamespace(machine_for=lambda _: bench.machine)
+    answers = []
+    for _ in range(5):
+        answers.append(Completion())
+        addition = Addition(runtime, "x", Producer(*producer), frozenset({A}), answers[-1])
+        addition.start(bench.timers, bench.clock.monotonic() + 0.1)
+        bench.advance(101 if len(answers) < 5 else 1)
+    assert [answer.done for answer in answers] == [True] * 4 + [False]
+    assert {*value_of(answers[0]).values()} == {ErrorCode.CONCURRENT_TRANSACTIONS}
+    assert len(bench.machine.entries["x"].waiters) == 1
+    bench.markers.release()
+    bench.settle()
+    assert value_of(answers[-1]) == {A: ErrorCode.NONE}
+    assert bench.machine.entries["x"].waiters == {}
 
 
 def test_a_failed_write_sends_everybody_away(bench, value_of):
