@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -22,15 +21,17 @@ from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
-from logbroker.base.errors import BrokerError, LogbrokerError
+from logbroker.base.errors import BrokerError
 from logbroker.base.metrics import Metric
 from logbroker.base.tasks import TaskScope
 from logbroker.coordination.internal_topics import offsets_topic
 from logbroker.coordination.keys import partition_for_key
 from logbroker.coordination.log import CoordinatorLog
+from logbroker.coordination.rounds import Rounds
 from logbroker.coordination.runtime import CoordinatorRuntime
-from logbroker.coordination.shard import Shard, ShardServices, ShardState, WriteLimits
-from logbroker.coordination.timers import TimerHandle, Timers
+from logbroker.coordination.shard import Shard, ShardServices, WriteLimits
+from logbroker.coordination.timers import Timers
+from logbroker.coordination.topic import CoordinatorTopic
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
 from logbroker.groups.classic.replies import join_refusal, sync_refusal
 from logbroker.groups.consumer.kind import ConsumerServices
@@ -47,7 +48,6 @@ from logbroker.metadata.events import (
     BrokerConfigChanged,
     Event,
     SettingsReloaded,
-    TopicCreated,
     TopicDeleted,
 )
 from logbroker.metadata.image import ClusterImage
@@ -73,9 +73,6 @@ PROTOCOL_IN_SYNC_FROM: Final = 5
 
 SEVERAL_LEAVE_FROM: Final = 3
 """LeaveGroup version."""
-
-EXPIRY_STEP_MS: Final = 20
-"""Between two shards that are searched for offsets to forget, so that the search never holds the loop for long."""
 
 _MS_PER_MINUTE = 60_000
 
@@ -137,9 +134,6 @@ class GroupService:
     ) -> None:
         self._metadata = metadata
         self._replicas = replicas
-        self._clock = clock
-        self._timers = timers
-        self._tasks = tasks
         settings = metadata.image.settings
         self._protocol = ClassicProtocol(_limits(metadata.image))
         call_soon = defer or asyncio.get_running_loop().call_soon
@@ -149,9 +143,7 @@ class GroupService:
         self._machine_services = GroupServices(
             self._protocol, clock, timers, self._topic_id, self._retention_ms, consumer
         )
-        self._expiry: TimerHandle | None = None
         self._closing = False
-        self._creating: asyncio.Task[BrokerError | None] | None = None
         services = ShardServices(
             clock,
             timers,
@@ -160,6 +152,14 @@ class GroupService:
         )
         self.runtime: CoordinatorRuntime[GroupMachine] = CoordinatorRuntime(
             OFFSETS_TOPIC, self._open_log, self._new_machine, services, tasks
+        )
+        self._topic = CoordinatorTopic(self.runtime, metadata, tasks, offsets_topic)
+        self._expiry = Rounds(
+            self.runtime,
+            GroupMachine.drop_expired,
+            lambda: metadata.image.settings.offsets_retention_check_interval_ms,
+            clock,
+            timers,
         )
         self.consumer = ConsumerRequests(self.runtime, consumer)
         self._commits = OffsetCommits(self.runtime, lambda: metadata.image, clock)
@@ -170,8 +170,8 @@ class GroupService:
     def start(self) -> None:
         """Begin to load what the log holds; `runtime.wait_loaded` waits for the end."""
         self._metadata.subscribe(self)
-        self._lead()
-        self._expire_in(self._metadata.image.settings.offsets_retention_check_interval_ms, [])
+        self._topic.lead()
+        self._expiry.start()
 
     def release_waiting(self) -> None:
         """Answer every JoinGroup and SyncGroup that waits, and let none wait from now on: the broker is about to stop.
@@ -184,42 +184,23 @@ class GroupService:
 
     async def stop(self) -> None:
         """Answer everybody who waits, and serve no longer. What was acknowledged is in the log."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
+        self._expiry.stop()
         await self.runtime.stop()
 
     def on_event(self, event: Event, image: ClusterImage) -> Awaitable[None] | None:
         """Follow the metadata: topics that come and go, settings that change."""
+        self._topic.follow(event)
         if isinstance(event, TopicDeleted):
-            if event.name == OFFSETS_TOPIC:
-                self.runtime.resign_all()
-                self.runtime.set_partition_count(0)
-            else:
-                for machine in list(self.runtime.machines()):
-                    machine.drop_topic(event.name, event.topic_id)
-        elif isinstance(event, TopicCreated):
-            if event.name == OFFSETS_TOPIC:
-                self._lead()
+            for machine in list(self.runtime.machines()):
+                machine.drop_topic(event.name, event.topic_id)
         elif isinstance(event, (BrokerConfigChanged, SettingsReloaded)):
             self._protocol.limits = _limits(image)
         self.consumer.follow(event)
         return None
 
     async def ensure_topic(self) -> None:
-        """Create `__consumer_offsets` if it does not exist yet; all who ask meanwhile wait for the same creation.
-
-        Raises:
-            BrokerError: It can't be created now.
-
-        """
-        if self.runtime.partition_count:
-            return
-        if self._creating is None:
-            self._creating = self._tasks.start(self._create_topic(), f"create {OFFSETS_TOPIC}")
-        error = await asyncio.shield(self._creating)
-        if error is not None:
-            raise error
+        """Create `__consumer_offsets` if it does not exist yet. Raises BrokerError: it can't be created now."""
+        await self._topic.ensure()
 
     def collect(self) -> Iterator[Metric]:
         """Metrics, for a registry: see `metrics.collect`."""
@@ -401,14 +382,7 @@ class GroupService:
 
     def check_coordinator(self, group_id: str) -> ErrorCode:
         """Whether this broker can coordinate the group now; COORDINATOR_NOT_AVAILABLE if not, to be asked again."""
-        try:
-            shard = self.runtime.shard(self.runtime.partition_of(group_id))
-        except BrokerError as error:
-            return error.code
-        # A shard that is loading says so itself, to whoever comes.
-        if shard is not None and shard.state in (ShardState.ACTIVE, ShardState.LOADING):
-            return ErrorCode.NONE
-        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        return self._topic.check_coordinator(group_id)
 
     def offsets_partition(self, group_id: str) -> tuple[str, int]:
         """The partition that keeps the offsets of a group, or will when there is such a topic."""
@@ -416,38 +390,6 @@ class GroupService:
         return OFFSETS_TOPIC, partition_for_key(group_id, count)
 
     # ---- behind it
-
-    async def _create_topic(self) -> BrokerError | None:
-        topic = offsets_topic(self._metadata.image.settings)
-        try:
-            outcome = (await self._metadata.create_topics([topic]))[0]
-        except BrokerError as error:
-            return error
-        except LogbrokerError as error:
-            # The metadata can't be written any more: the broker is about to stop.
-            return BrokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
-        finally:
-            self._creating = None
-        if outcome.error is not None and outcome.error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
-            _log.error("the topic of groups can't be created", topic=OFFSETS_TOPIC, reason=str(outcome.error))
-            return BrokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(outcome.error))
-        self._lead()
-        return None
-
-    def _lead(self) -> None:
-        """Load the partitions of the offsets topic that this broker leads, if there is one."""
-        image = self._metadata.image
-        topic = image.topic(OFFSETS_TOPIC)
-        if topic is None:
-            return
-        if not self.runtime.partition_count:
-            # Later partitions would move groups away from what they have committed.
-            self.runtime.set_partition_count(len(topic.partitions))
-        self.runtime.lead(
-            index
-            for index in range(self.runtime.partition_count)
-            if topic.partitions[index].leader == image.node_id
-        )
 
     def _open_log(self, index: int) -> CoordinatorLog:
         return self._replicas.partition(OFFSETS_TOPIC, index)
@@ -461,21 +403,6 @@ class GroupService:
 
     def _retention_ms(self) -> int:
         return self._metadata.image.settings.offsets_retention_minutes * _MS_PER_MINUTE
-
-    def _expire_in(self, delay_ms: int, shards: list[int]) -> None:
-        when = self._clock.monotonic() + delay_ms / 1000
-        self._expiry = self._timers.call_at(when, partial(self._expire, shards))
-
-    def _expire(self, shards: list[int]) -> None:
-        """Search one shard for offsets to forget, and come back for the next one; after the last, rest."""
-        if not shards:
-            shards = list(range(self.runtime.partition_count))
-        index = shards.pop() if shards else 0
-        shard = self.runtime.shard(index)
-        if shard is not None and shard.state is ShardState.ACTIVE:
-            shard.machine().drop_expired()
-        rest_ms = self._metadata.image.settings.offsets_retention_check_interval_ms
-        self._expire_in(EXPIRY_STEP_MS if shards else rest_ms, shards)
 
 
 def _with_protocol_name(response: JoinGroupResponse) -> JoinGroupResponse:

@@ -27,9 +27,10 @@ from logbroker.base.tasks import TaskScope
 from logbroker.coordination.internal_topics import transaction_topic
 from logbroker.coordination.log import CoordinatorLog
 from logbroker.coordination.runtime import CoordinatorRuntime
-from logbroker.coordination.shard import Shard, ShardServices, ShardState, WriteLimits
+from logbroker.coordination.shard import Shard, ShardServices, WriteLimits
 from logbroker.coordination.timers import Timers
-from logbroker.metadata.events import Event, TopicCreated, TopicDeleted
+from logbroker.coordination.topic import CoordinatorTopic
+from logbroker.metadata.events import Event
 from logbroker.metadata.image import ClusterImage
 from logbroker.metadata.service import MetadataService
 from logbroker.metadata.topic_names import TRANSACTION_TOPIC
@@ -124,7 +125,6 @@ class TransactionService:
         self._machine_services = MachineServices(
             MarkerServices(write_marker, self._exists, clock, timers), clock, timers, self._expiration_ms
         )
-        self._creating: asyncio.Task[BrokerError | None] | None = None
         services = ShardServices(
             clock,
             timers,
@@ -134,6 +134,7 @@ class TransactionService:
         self.runtime: CoordinatorRuntime[TransactionMachine] = CoordinatorRuntime(
             TRANSACTION_TOPIC, self._open_log, self._new_machine, services, tasks
         )
+        self._topic = CoordinatorTopic(self.runtime, metadata, tasks, transaction_topic)
         self._upkeep = Upkeep(self.runtime, metadata, clock, timers, tasks)
 
     # ---- life
@@ -141,7 +142,7 @@ class TransactionService:
     def start(self) -> None:
         """Begin to load what the log holds; transactions whose outcome was decided go on at once."""
         self._metadata.subscribe(self)
-        self._lead()
+        self._topic.lead()
         self._upkeep.start()
 
     async def stop(self) -> None:
@@ -151,38 +152,16 @@ class TransactionService:
 
     def on_event(self, event: Event, image: ClusterImage) -> Awaitable[None] | None:
         """Follow the topic's life."""
-        if isinstance(event, TopicDeleted) and event.name == TRANSACTION_TOPIC:
-            self.runtime.resign_all()
-            self.runtime.set_partition_count(0)
-        elif isinstance(event, TopicCreated) and event.name == TRANSACTION_TOPIC:
-            self._lead()
+        self._topic.follow(event)
         return None
 
     async def ensure_topic(self) -> None:
-        """Create `__transaction_state` if it does not exist yet; all who ask meanwhile wait for the same creation.
-
-        Raises:
-            BrokerError: It can't be created now.
-
-        """
-        if self.runtime.partition_count:
-            return
-        if self._creating is None:
-            self._creating = self._tasks.start(self._create_topic(), f"create {TRANSACTION_TOPIC}")
-        error = await asyncio.shield(self._creating)
-        if error is not None:
-            raise error
+        """Create `__transaction_state` if it does not exist yet. Raises BrokerError: it can't be created now."""
+        await self._topic.ensure()
 
     def check_coordinator(self, transactional_id: str) -> ErrorCode:
         """Whether this broker can coordinate it now; COORDINATOR_NOT_AVAILABLE if not, to be asked again."""
-        try:
-            shard = self.runtime.shard(self.runtime.partition_of(transactional_id))
-        except BrokerError as error:
-            return error.code
-        # A shard that is loading says so itself, to whoever comes.
-        if shard is not None and shard.state in (ShardState.ACTIVE, ShardState.LOADING):
-            return ErrorCode.NONE
-        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        return self._topic.check_coordinator(transactional_id)
 
     def collect(self) -> Iterator[Metric]:
         """Metrics, counted now."""
@@ -379,42 +358,6 @@ class TransactionService:
             # As with any handler: a fault of ours is this request's, not the broker's.
             _log.error("a request failed", transactional_id=transactional_id, error=error)
             answer.set(Outcome(ErrorCode.UNKNOWN_SERVER_ERROR))
-
-    async def _create_topic(self) -> BrokerError | None:
-        try:
-            topic = transaction_topic(self._metadata.image.settings)
-            outcome = (await self._metadata.create_topics([topic]))[0]
-        except BrokerError as error:
-            return error
-        except LogbrokerError as error:
-            # The metadata can't be written any more: the broker is about to stop.
-            return BrokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
-        finally:
-            self._creating = None
-        if outcome.error is not None and outcome.error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
-            _log.error(
-                "the topic of transactions can't be created",
-                topic=TRANSACTION_TOPIC,
-                reason=str(outcome.error),
-            )
-            return BrokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(outcome.error))
-        self._lead()
-        return None
-
-    def _lead(self) -> None:
-        """Load the partitions of the topic that this broker leads, if there is one."""
-        image = self._metadata.image
-        topic = image.topic(TRANSACTION_TOPIC)
-        if topic is None:
-            return
-        if not self.runtime.partition_count:
-            # Later partitions would move transactional ids away from what is known of them.
-            self.runtime.set_partition_count(len(topic.partitions))
-        self.runtime.lead(
-            index
-            for index in range(self.runtime.partition_count)
-            if topic.partitions[index].leader == image.node_id
-        )
 
     def _open_log(self, index: int) -> CoordinatorLog:
         return self._replicas.partition(TRANSACTION_TOPIC, index)

@@ -8,21 +8,15 @@ Loop thread only.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Final
-
 from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.errors import LogbrokerError
 from logbroker.base.tasks import TaskScope
+from logbroker.coordination.rounds import Rounds
 from logbroker.coordination.runtime import CoordinatorRuntime
-from logbroker.coordination.shard import ShardState
 from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.metadata.service import MetadataService
 from logbroker.transactions.machine import TransactionMachine
-
-EXPIRY_STEP_MS: Final = 20
-"""Between two shards that are searched for ids to forget, so that the search never holds the loop for long."""
 
 _log = logs.get("transactions")
 
@@ -51,19 +45,24 @@ class Upkeep:
         self._timers = timers
         self._tasks = tasks
         self._overdue_timer: TimerHandle | None = None
-        self._expiry_timer: TimerHandle | None = None
+        self._expiry = Rounds(
+            runtime,
+            TransactionMachine.drop_expired,
+            lambda: metadata.image.settings.transaction_remove_expired_transaction_cleanup_interval_ms,
+            clock,
+            timers,
+        )
 
     def start(self) -> None:
         """Begin to watch the clock."""
         self._look_for_overdue()
-        settings = self._metadata.image.settings
-        self._expire_in(settings.transaction_remove_expired_transaction_cleanup_interval_ms, [])
+        self._expiry.start()
 
     def stop(self) -> None:
         """Watch it no longer."""
-        for timer in (self._overdue_timer, self._expiry_timer):
-            if timer is not None:
-                timer.cancel()
+        self._expiry.stop()
+        if self._overdue_timer is not None:
+            self._overdue_timer.cancel()
 
     def _look_for_overdue(self) -> None:
         settings = self._metadata.image.settings
@@ -84,17 +83,3 @@ class Upkeep:
             machine.abort_overdue(transactional_id, await self._metadata.next_producer_id())
         except LogbrokerError as error:
             _log.warning("no producer id", transactional_id=transactional_id, reason=str(error))
-
-    def _expire_in(self, delay_ms: int, shards: list[int]) -> None:
-        when = self._clock.monotonic() + delay_ms / 1000
-        self._expiry_timer = self._timers.call_at(when, partial(self._expire, shards))
-
-    def _expire(self, shards: list[int]) -> None:
-        """Search one shard for ids to forget, and come back for the next one; after the last, rest."""
-        if not shards:
-            shards = list(range(self._runtime.partition_count))
-        shard = self._runtime.shard(shards.pop()) if shards else None
-        if shard is not None and shard.state is ShardState.ACTIVE:
-            shard.machine().drop_expired()
-        rest_ms = self._metadata.image.settings.transaction_remove_expired_transaction_cleanup_interval_ms
-        self._expire_in(EXPIRY_STEP_MS if shards else rest_ms, shards)
