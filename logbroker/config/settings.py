@@ -228,7 +228,7 @@ _ABSENT = (
     ("transaction.two.phase.commit.", "two-phase commit of KIP-939 is not in this version"),
     ("transaction.state.log.load.buffer.size", "the read buffer has a fixed size"),
     ("remote.", "tiered storage is not in this version"),
-    ("group.coordinator.", "both protocols are always served, in the one event loop, and writes never linger"),
+    ("group.coordinator.", "both protocols are served, in the one event loop, and writes never linger"),
     ("group.share.", "share groups are not in this version"),
     ("group.streams.", "streams groups are not in this version"),
     ("share.coordinator.", "share groups are not in this version"),

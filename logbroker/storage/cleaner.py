@@ -68,7 +68,7 @@ class Cleaner:
             and not log.truncating
             and log not in self._running
             and not self._directory.closing
-            and self._directory.stats.checkpoints > 0  # until then the ring may tell of swaps that an earlier life made
+            and self._directory.stats.checkpoints > 0  # until then the ring tells of an earlier life's swaps
             and self._retry_ms.get(log, 0) <= now_ms
         )
 

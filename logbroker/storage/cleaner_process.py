@@ -230,7 +230,7 @@ def _bound_memory(map_bytes: int) -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the broker as well, which stops in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the broker, which gets it as well, stops this in order
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
