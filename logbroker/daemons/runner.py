@@ -314,6 +314,9 @@ def _operating_system_error(error: OSError) -> str:
 
 
 def _check_failpoints() -> None:
+    if failpoints.unclaimed():  # perhaps of what a broker imports when it is first needed
+        import logbroker.groups.service
+        import logbroker.transactions.service  # noqa: F401
     unclaimed = failpoints.unclaimed()
     if unclaimed:
         raise LogbrokerError(
