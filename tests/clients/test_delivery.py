@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from samples import content, plain
 from support.client_driver import KINDS, eventually
@@ -41,47 +38,3 @@ def test_idempotent_producers_share_a_partition(client, new_topic):
             reports = client(name).call("produce", topic=topic, records=plain(0, 50, start), idempotence=True)
             assert [report[1] for report in reports] == list(range(total, total + 50))
             total += 50
-
-
-TRANSACTIONAL = {
-    "confluent_kafka": """
-from confluent_kafka import Producer
-Producer({"bootstrap.servers": "SERVER", "transactional.id": "x"}).init_transactions(30)
-""",
-    "aiokafka": """
-import asyncio
-from aiokafka import AIOKafkaProducer
-async def main():
-    producer = AIOKafkaProducer(bootstrap_servers="SERVER", transactional_id="x")
-    try:
-        await asyncio.wait_for(producer.start(), 30)
-    finally:
-        await producer.stop()
-asyncio.run(main())
-""",
-    "kafka": """
-from kafka import KafkaProducer
-KafkaProducer(bootstrap_servers="SERVER", transactional_id="x").init_transactions()
-""",
-}
-
-
-@pytest.mark.parametrize("package", TRANSACTIONAL)
-def test_transactional_producers_are_refused_for_good(package, server, own_broker):
-    """There are no transactions yet: who wants them is told so, and doesn't ask until time runs out."""
-    pytest.importorskip(package)
-    done = subprocess.run(
-        [sys.executable, "-c", TRANSACTIONAL[package].replace("SERVER", server)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode != 0
-    reason = done.stderr.strip().splitlines()[-1]
-    assert (
-        ("TRANSACTIONAL_ID_AUTHORIZATION" in reason)
-        or ("Authorization" in reason)
-        or ("InvalidRequest" in reason)
-    )
-    assert "imeout" not in reason
