@@ -31,6 +31,7 @@ from logbroker.broker.dispatch import Dispatcher
 from logbroker.broker.fetch_sessions import FetchSessions
 from logbroker.broker.limits import listen_backlog, server_limits
 from logbroker.broker.live_settings import LiveSettings
+from logbroker.broker.produce_admission import RefusedBatches
 from logbroker.broker.produce_waits import ProduceWaits
 from logbroker.config.endpoints import Endpoint
 from logbroker.config.settings import Settings
@@ -66,6 +67,7 @@ class Broker:
         self.produce_waits = ProduceWaits(self.clock)
         self.produce_holds: dict[ServerConnection, deque[tuple[RequestContext, memoryview, int]]] = {}
         """Connections of which a produce waits for the transaction coordinator, and what they have produced since."""
+        self.refused_batches = RefusedBatches()
         self._advertised: dict[str, Endpoint] = {}
         self._failure: asyncio.Future[str] | None = None
         self._started: list[str] = []

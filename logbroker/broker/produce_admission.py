@@ -12,15 +12,18 @@ then belongs to nothing, and an append would open a transaction that nobody ever
 epoch refuses the batch. Below, the producer's entry in the log, which every marker replaces, must be what it was when the
 question was asked.
 
-With transaction version 2 every transaction has an epoch of its own, so the first batch of a producer that a partition doesn't know has
-sequence 0: another one has overtaken a batch that was refused a moment ago and will be sent again.
+A producer that a partition doesn't know may begin at any sequence. But a batch that is refused for the moment is sent again, and what the
+producer has sent behind it must not begin in its place. With transaction version 2 every transaction has an epoch of its own, so
+only sequence 0 begins; below, the sequences of refused batches are remembered (`RefusedBatches`).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from struct import Struct
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
@@ -48,7 +51,34 @@ _COORDINATOR_AWAY: Final = frozenset(
     }
 )
 
+REFUSED_MAX: Final = 10_000
+"""Producers whose refused batches are remembered; of more, the earliest are forgotten."""
+
 Key = tuple[str, int]
+
+
+class RefusedBatches:
+    """The lowest sequences of batches that were refused for the moment, of producers that their partitions don't know."""
+
+    __slots__ = ("_lowest",)
+
+    def __init__(self) -> None:
+        self._lowest: OrderedDict[tuple[UUID, int, int, int], int] = OrderedDict()
+
+    def note(self, partition: Partition, producer: tuple[int, int], sequence: int) -> None:
+        """A batch was refused."""
+        key = (partition.topic_id, partition.index, *producer)
+        self._lowest[key] = min(sequence, self._lowest.get(key, sequence))
+        if len(self._lowest) > REFUSED_MAX:
+            self._lowest.popitem(last=False)
+
+    def overtakes(self, partition: Partition, producer: tuple[int, int], sequence: int) -> bool:
+        """Whether a batch, which would begin its producer, comes before one that was refused; else it begins."""
+        key = (partition.topic_id, partition.index, *producer)
+        if sequence > self._lowest.get(key, sequence):
+            return True
+        self._lowest.pop(key, None)
+        return False
 
 
 class Question(NamedTuple):
@@ -118,6 +148,7 @@ def check_admitted(
     verdicts: Mapping[Key, ErrorCode],
     *,
     verified: bool,
+    refused: RefusedBatches | None = None,
 ) -> None:
     """Decide about a transactional batch that is to be appended now.
 
@@ -128,17 +159,23 @@ def check_admitted(
         question: What was asked for its request.
         verdicts: What the answer was.
         verified: Whether a batch that nobody was asked about is refused (`transaction.partition.verification.enable`).
+        refused: The broker's memory of those that are to come again.
 
     Raises:
         BrokerError: What Kafka makes of the coordinator's verdict; INVALID_TXN_STATE when there is no transaction;
-            OUT_OF_ORDER_SEQUENCE_NUMBER for an unknown producer that doesn't begin at 0, with transaction version 2.
+            OUT_OF_ORDER_SEQUENCE_NUMBER for a batch that would begin its producer, and has overtaken another.
 
     """
     producer_id, producer_epoch = producer_of(records)
+    known = partition.log.producers.get(producer_id)
+    sequence = _SEQUENCE.unpack_from(records, _SEQUENCE_AT)[0]
     key = partition.topic, partition.index
     error = verdicts.get(key, ErrorCode.NONE)
     if error != ErrorCode.NONE:
-        raise _refusal(error, version)
+        refusal = _refusal(error, version)
+        if known is None and refused is not None and refusal.code is ErrorCode.NOT_ENOUGH_REPLICAS:
+            refused.note(partition, (producer_id, producer_epoch), sequence)
+        raise refusal
     if producer_id < 0 or _is_decided(partition, producer_id, producer_epoch):
         return
     if question is None or key not in question.partitions:
@@ -147,15 +184,19 @@ def check_admitted(
                 ErrorCode.INVALID_TXN_STATE, f"{partition.log.name}: the batch is in no transaction under way"
             )
         return
-    known = partition.log.producers.get(producer_id)
-    if version >= ADDS_PARTITIONS_FROM:
-        sequence = _SEQUENCE.unpack_from(records, _SEQUENCE_AT)[0]
-        if known is None and sequence:
+    if known is None:
+        if version >= ADDS_PARTITIONS_FROM:
+            overtakes = sequence > 0
+        else:
+            overtakes = refused is not None and refused.overtakes(
+                partition, (producer_id, producer_epoch), sequence
+            )
+        if overtakes:
             raise BrokerError(
                 ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-                f"{partition.log.name}: producer id {producer_id} begins at sequence {sequence}, not at 0",
+                f"{partition.log.name}: producer id {producer_id} can't begin at sequence {sequence}",
             )
-    elif known is not None and known is not question.partitions[key]:
+    elif version < ADDS_PARTITIONS_FROM and known is not question.partitions[key]:
         raise BrokerError(
             ErrorCode.INVALID_TXN_STATE, f"{partition.log.name}: the batch's transaction was ended meanwhile"
         )

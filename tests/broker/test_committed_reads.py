@@ -15,6 +15,10 @@ from logbroker.broker.produce_admission import Question, check_admitted, questio
 from logbroker.records.batch import iter_batches
 from logbroker.records.builder import BatchBuilder
 from logbroker.wire.api import ApiKey
+from logbroker.wire.messages.add_partitions_to_txn import (
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnTopic,
+)
 from logbroker.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
 from logbroker.wire.messages.end_txn import EndTxnRequest
 from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
@@ -339,32 +343,47 @@ async def test_what_was_ended_while_it_was_asked_about_is_not_begun_again(stage:
         assert raised.value.code == expected
 
 
-@on_broker()
-async def test_a_batch_does_not_overtake_one_that_was_refused_before_it(stage: Stage, monkeypatch):
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [(9, "NOT_ENOUGH_REPLICAS"), (11, "NOT_ENOUGH_REPLICAS"), (12, "CONCURRENT_TRANSACTIONS")],
+)
+def test_a_batch_does_not_overtake_one_that_was_refused_before_it(version, told, tmp_path, monkeypatch):
     """The second would begin the producer at its sequence, and the first could never be sent again."""
-    partition = await stage.topic("t")
-    client = Client(stage)
-    await client.init()
-    connection = await stage.connect()
-    admit = stage.broker.transactions.admit
-    busy = [ErrorCode.CONCURRENT_TRANSACTIONS]
 
-    def once_busy(*arguments, **options):
-        if not busy:
-            return admit(*arguments, **options)
-        answer: Completion = Completion()
-        answer.set({("t", 0): busy.pop()})
-        return answer
+    @on_broker()
+    async def run(stage: Stage):
+        partition = await stage.topic("t")
+        client = Client(stage)
+        await client.init()
+        if version < 12:
+            topics = [AddPartitionsToTxnTopic("t", [0])]
+            await stage.ask(AddPartitionsToTxnRequest(client.name, client.id, client.epoch, topics), 3)
+        connection = await stage.connect()
+        admit = stage.broker.transactions.admit
+        busy = [ErrorCode.CONCURRENT_TRANSACTIONS]
 
-    monkeypatch.setattr(stage.broker.transactions, "admit", once_busy)
-    answers = [
-        asyncio.ensure_future(client.send("t", value, connection=connection)) for value in (b"a", b"b")
-    ]
-    errors = [ErrorCode((await answer).error_code).name for answer in answers]
-    assert errors == ["CONCURRENT_TRANSACTIONS", "OUT_OF_ORDER_SEQUENCE_NUMBER"]
-    client.sequences = {}
-    assert [(await client.send("t", value)).base_offset for value in (b"a", b"b")] == [0, 1]
-    assert partition.open_transaction(client.id) == 0
+        def once_busy(*arguments, **options):
+            if not busy:
+                return admit(*arguments, **options)
+            answer: Completion = Completion()
+            answer.set({("t", 0): busy.pop()})
+            return answer
+
+        monkeypatch.setattr(stage.broker.transactions, "admit", once_busy)
+
+        async def send_both():
+            client.sequences = {}
+            sent = [
+                asyncio.ensure_future(client.send("t", value, version=version, connection=connection))
+                for value in (b"a", b"b")
+            ]
+            return [ErrorCode((await answer).error_code).name for answer in sent]
+
+        assert await send_both() == [told, "OUT_OF_ORDER_SEQUENCE_NUMBER"]
+        assert await send_both() == ["NONE", "NONE"]
+        assert partition.open_transaction(client.id) == 0
+
+    run(tmp_path)
 
 
 @pytest.mark.parametrize("version", [9, 12])

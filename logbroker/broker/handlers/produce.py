@@ -300,6 +300,7 @@ def _append(
                         question,
                         verdicts,
                         verified=broker.settings.transaction_partition_verification_enable,
+                        refused=broker.refused_batches,
                     )
                 partition.append_as_leader(
                     data.records or b"",
