@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from logbroker.base import failpoints, logs
@@ -219,15 +220,16 @@ class TransactionMachine:
 
     # ---- time
 
-    def overdue(self) -> list[str]:
-        """Transactional ids whose transaction has gone on for too long."""
+    def overdue(self, limit: int | None = None) -> list[str]:
+        """Transactional ids whose transaction has gone on for too long; at most `limit` of them."""
         now_ms = self._services.clock.wall_ms()
-        return [
+        found = (
             transactional_id
             for transactional_id in self._ongoing
             if (entry := self.entries[transactional_id]).pending is None
             and entry.transaction.is_overdue(now_ms)
-        ]
+        )
+        return list(islice(found, limit))
 
     def abort_overdue(self, transactional_id: str, fresh_producer_id: int | None) -> bool:
         """Abort its transaction if it still goes on for too long; False: ask again with a producer id."""

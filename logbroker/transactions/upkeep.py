@@ -8,6 +8,8 @@ Loop thread only.
 
 from __future__ import annotations
 
+from typing import Final
+
 from logbroker.base import logs
 from logbroker.base.clock import Clock
 from logbroker.base.errors import LogbrokerError
@@ -17,6 +19,10 @@ from logbroker.coordination.runtime import CoordinatorRuntime
 from logbroker.coordination.timers import TimerHandle, Timers
 from logbroker.metadata.service import MetadataService
 from logbroker.transactions.machine import TransactionMachine
+
+OVERDUE_AT_ONCE: Final = 500
+OVERDUE_PAUSE_MS: Final = 100
+"""How many transactions are aborted before the loop gets a rest: after a long stop all that were open may be overdue."""
 
 _log = logs.get("transactions")
 
@@ -66,17 +72,27 @@ class Upkeep:
 
     def _look_for_overdue(self) -> None:
         settings = self._metadata.image.settings
-        interval_ms = settings.transaction_abort_timed_out_transaction_cleanup_interval_ms
-        when = self._clock.monotonic() + interval_ms / 1000
+        self._look_in(settings.transaction_abort_timed_out_transaction_cleanup_interval_ms)
+
+    def _look_in(self, delay_ms: int) -> None:
+        when = self._clock.monotonic() + delay_ms / 1000
         self._overdue_timer = self._timers.call_at(when, self._abort_overdue)
 
     def _abort_overdue(self) -> None:
-        self._look_for_overdue()
-        for machine in list(self._runtime.machines()):
-            for transactional_id in machine.overdue():
-                if not machine.abort_overdue(transactional_id, None):
-                    work = self._abort_overdue_with_id(machine, transactional_id)
-                    self._tasks.start(work, "producer id")
+        left = OVERDUE_AT_ONCE
+        try:
+            for machine in list(self._runtime.machines()):
+                found = machine.overdue(left)
+                left -= len(found)
+                for transactional_id in found:
+                    if not machine.abort_overdue(transactional_id, None):
+                        work = self._abort_overdue_with_id(machine, transactional_id)
+                        self._tasks.start(work, "producer id")
+        finally:
+            if left:
+                self._look_for_overdue()
+            else:
+                self._look_in(OVERDUE_PAUSE_MS)
 
     async def _abort_overdue_with_id(self, machine: TransactionMachine, transactional_id: str) -> None:
         try:

@@ -10,6 +10,8 @@ from logbroker.base.errors import BrokerError
 from logbroker.testing.coordinators import MemoryLog
 from logbroker.transactions.admission import Addition
 from logbroker.transactions.decisions import Producer
+from logbroker.transactions.states import State
+from logbroker.transactions.upkeep import Upkeep
 
 A, B = ("t", 0), ("u", 3)
 
@@ -222,6 +224,28 @@ def test_a_transaction_that_takes_too_long_is_aborted(bench):
     assert bench.end(producer, commit=True) == "INVALID_TXN_STATE"
     assert bench.end(producer, commit=False) == (1000, 1)
     assert bench.init() == (1000, 2)
+
+
+def test_very_many_that_take_too_long_are_aborted_some_at_a_time(bench, monkeypatch):
+    """After a long stop all that were open may be; nobody else is to wait for all of them."""
+    monkeypatch.setattr("logbroker.transactions.upkeep.OVERDUE_AT_ONCE", 2)
+    for number in range(5):
+        bench.add(bench.init(str(number)), A, name=str(number))
+    settings = SimpleNamespace(
+        transaction_abort_timed_out_transaction_cleanup_interval_ms=10_000,
+        transaction_remove_expired_transaction_cleanup_interval_ms=3_600_000,
+    )
+    metadata = SimpleNamespace(image=SimpleNamespace(settings=settings))
+    runtime = SimpleNamespace(machines=lambda: [bench.machine], partition_count=0)
+    bench.clock.advance(61_000)
+    Upkeep(runtime, metadata, bench.clock, bench.timers, None).start()
+    seen = []
+    for ms in (10_000, 100, 100, 10_000):
+        bench.advance(ms)
+        seen.append(
+            sum(entry.transaction.state is State.COMPLETE_ABORT for entry in bench.machine.entries.values())
+        )
+    assert seen == [2, 4, 5, 5]
 
 
 def test_epochs_run_out_in_a_transaction_that_takes_too_long(bench):
