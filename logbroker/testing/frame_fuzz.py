@@ -70,12 +70,54 @@ _CONFIG_NAMES: Final = (
     "record.validation", "memory.max.bytes", "memory.full.policy", "segment.index.bytes", "index.interval.bytes",
     "file.delete.delay.ms", "preallocate", "no.such.config", "",
 )  # fmt: skip
+_WORDS: Final[dict[str, Sequence[str]]] = {
+    "protocol_type": ("consumer", "consumer", "connect", ""),
+    "protocol_name": ("range", "range", ""),
+    "server_assignor": ("uniform", "range", "", "none"),
+    "subscribed_topic_regex": ("fuzz-.*", "fuzz-[0-9]", "", "(", "(a*)*", "a{999}{999}", "\\pN", "x" * 300),
+    "transactional_id_pattern": ("tx-.*", ".*", "", "(", "[", "a{999}{999}"),
+    "group_instance_id": ("static-0", "static-1", ""),
+    "instance_id": ("static-0", "static-1", ""),
+    "state_filters": ("Ongoing", "CompleteCommit", "none", ""),
+    "states_filter": ("Stable", "Empty", "none", ""),
+    "types_filter": ("consumer", "classic", "none", ""),
+    "committed_metadata": ("", "x", "x", "x", "m" * 4096, "m" * 4097),
+}
+"""Texts in fields of that name."""
+
+_FAVOURITES: Final = (
+    ApiKey.PRODUCE,
+    ApiKey.PRODUCE,
+    ApiKey.FETCH,
+    ApiKey.JOIN_GROUP,
+    ApiKey.OFFSET_COMMIT,
+    ApiKey.CONSUMER_GROUP_HEARTBEAT,
+    ApiKey.ADD_PARTITIONS_TO_TXN,
+    ApiKey.TXN_OFFSET_COMMIT,
+    ApiKey.TXN_OFFSET_COMMIT,
+    ApiKey.END_TXN,
+)
+"""Where most of the code is."""
+
+_OF_CONFIGS: Final = frozenset(
+    {ApiKey.CREATE_TOPICS, ApiKey.DESCRIBE_CONFIGS, ApiKey.ALTER_CONFIGS, ApiKey.INCREMENTAL_ALTER_CONFIGS}
+)
+"""In these a name may be a config's."""
+
+_OF_GROUPS: Final = ("group_id", "groups", "groups_names", "group_ids")
+_OF_EPOCHS: Final = ("generation_id", "generation_id_or_member_epoch", "member_epoch")
+_NO_INSTANCE: Final[dict[str, Any]] = {"group_instance_id": None, "instance_id": None}
+_OF_TRANSACTIONS: Final = ("transactional_id", "transactional_ids", "v3_and_below_transactional_id")
+_OF_PRODUCERS: Final = ("producer_id", "v3_and_below_producer_id", "producer_id_filters")
+_OF_PRODUCER_EPOCHS: Final = ("producer_epoch", "v3_and_below_producer_epoch")
+"""Fields that speak of the same."""
+
 _HUGE: Final = (0x7FFFFFFF, -0x80000000, -1, -2, 0x7FFFFFF0, 1 << 24, 0x00FFFFFF, 0x7FFF, 100_000_000)
 
 _NUMBERS: Final[dict[str, Sequence[int]]] = {
     "acks": (-1, -1, 1, 1, 0, 2, -2),
     "partition": (0, 0, 1, 2, 3, 9, -1, 0x7FFFFFFF),
-    "partition_index": (0, 0, 1, 2, 3, 9, -1, 0x7FFFFFFF),
+    "partition_index": (0, 0, 0, 0, 1, 2, 3, 9, -1, 0x7FFFFFFF),
     "partition_indexes": (0, 0, 1, 2, 3, 9, -1, 0x7FFFFFFF),
     "index": (0, 0, 1, 2, 3, 9, -1, 0x7FFFFFFF),
     "max_wait_ms": (0, 0, 1, 5, -1),
@@ -107,6 +149,13 @@ _NUMBERS: Final[dict[str, Sequence[int]]] = {
     "isolation_level": (0, 0, 1, 2, -1),
     "producer_id": (-1, 0, 1, 1000),
     "producer_epoch": (-1, 0, 1, 0x7FFF),
+    "member_epoch": (-2, -1, 0, 0, 0, 1, 2, 3),
+    "coordinator_epoch": (0, 0, 1, -1, 0x7FFFFFFF),
+    "transaction_version": (0, 1, 2, 2, 3, -1),
+    "transaction_timeout_ms": (1000, 60_000, 60_000, 0, -1, 0x7FFFFFFF),
+    "partitions": (0, 0, 0, 1, 2, 9, -1, 0x7FFFFFFF),
+    "duration_filter": (-1, 0, 1, 1 << 62),
+    "retention_time_ms": (-1, 0, 1000, (1 << 63) - 1),
     "response_partition_limit": (1, 10, 2000, 0, -1),
 }
 """What fields of that name hold in a request that a handler takes seriously, and just beyond."""
@@ -131,12 +180,20 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class World:
-    """What exists on the broker: requests that name it get further."""
+    """What exists on the broker: requests that name it get further.
+
+    Attributes:
+        memberships: (group, member id, generation or epoch).
+        transactions: (transactional id, producer id, epoch).
+    """
 
     topics: list[str] = field(default_factory=lambda: [f"fuzz-{number}" for number in range(12)])
     topic_ids: list[UUID] = field(default_factory=list)
     groups: list[str] = field(default_factory=lambda: ["g-0", "g-1", "g-2", "g-3", ""])
     members: list[str] = field(default_factory=lambda: ["", "", "no-such-member"])
+    memberships: list[tuple[str, str, int]] = field(default_factory=list)
+    transactional_ids: list[str] = field(default_factory=lambda: ["tx-0", "tx-1", "tx-2", "tx-3", ""])
+    transactions: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 class FrameMaker:
@@ -146,6 +203,8 @@ class FrameMaker:
         self.random = random.Random(seed)
         self.world = world or World()
         self._serious = True
+        self._named: dict[str, Any] = {}
+        self._api_key = ApiKey.PRODUCE
         self._now_ms = int(time.time() * 1000)
         self._bombs: dict[Codec, bytes] = {}
 
@@ -153,10 +212,12 @@ class FrameMaker:
         """Return the next frame."""
         rng = self.random
         api_key, version = rng.choice(ROUTES)
-        if rng.random() < 0.25:  # where most of the code is
-            api_key = rng.choice((ApiKey.PRODUCE, ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.OFFSET_COMMIT))
+        if rng.random() < 0.35:  # where most of the code is
+            api_key = rng.choice(_FAVOURITES)
             version = rng.randint(API[api_key].min_version, API[api_key].max_version)
         self._serious = rng.random() < 0.7
+        self._api_key = api_key
+        self._named = self._choose() if self._serious else {}
         schema = codec.request_schema(api_key)
         message = self._struct(schema, version, schema.root, 0)
         client_id = rng.choice((None, "", "fuzz", "fuzz", "fuzz", "ü" * 20, "c" * 1000))
@@ -173,6 +234,26 @@ class FrameMaker:
         length = rng.choice((len(body) + 1, len(body) * 2 + 7, max(len(body) - 1, 0), 0, 3, *_HUGE))
         return Frame(api_key, version, struct.pack(">i", length) + body, mutated=True, misframed=True)
 
+    def _choose(self) -> dict[str, Any]:
+        """A member and a transaction that this frame speaks of, wherever it speaks of one: fields that agree get further."""
+        rng, world = self.random, self.world
+        named: dict[str, Any] = {}
+        draw = rng.random()
+        if draw < 0.25:  # nobody in particular, as programs that only keep their offsets here
+            named.update(dict.fromkeys(_OF_EPOCHS, -1), member_id="", **_NO_INSTANCE)
+        elif draw < 0.75 and world.memberships:
+            group, member_id, epoch = rng.choice(world.memberships)
+            epoch += rng.choice((0, 0, 0, 0, 1, -1))
+            named.update(dict.fromkeys(_OF_GROUPS, group), member_id=member_id, **_NO_INSTANCE)
+            named.update(dict.fromkeys(_OF_EPOCHS, epoch))
+        if world.transactions and rng.random() < 0.8:
+            transactional_id, producer_id, epoch = rng.choice(world.transactions)
+            epoch = max(-1, epoch + rng.choice((0, 0, 0, 0, 0, 1, -1)))
+            named.update(dict.fromkeys(_OF_TRANSACTIONS, transactional_id))
+            named.update(dict.fromkeys(_OF_PRODUCERS, producer_id))
+            named.update(dict.fromkeys(_OF_PRODUCER_EPOCHS, epoch))
+        return named
+
     # ---- messages ----
 
     def _struct(self, schema: Message, version: int, cls: type[Any], depth: int) -> Any:
@@ -184,7 +265,8 @@ class FrameMaker:
 
     def _field(self, schema: Message, version: int, part: Field, depth: int) -> Any:
         rng = self.random
-        if part.nullable_in(version) and rng.random() < 0.2:
+        share = 0.95 if self._named.get(part.name, "") is None else 0.2
+        if part.nullable_in(version) and rng.random() < share:
             return None
         if not part.array:
             return self._value(schema, version, part, depth)
@@ -195,6 +277,9 @@ class FrameMaker:
 
     def _value(self, schema: Message, version: int, part: Field, depth: int) -> Any:
         rng = self.random
+        named = self._named.get(part.name)
+        if named is not None and part.type != "struct" and rng.random() < 0.9:
+            return named
         match part.type:
             case "struct":
                 return self._struct(schema, version, item_of(part), depth + 1)
@@ -225,13 +310,15 @@ class FrameMaker:
         if not self._serious and rng.random() < 0.5:
             return rng.choice(_TEXTS)
         world = self.world
-        if name in {"group_id", "key", "coordinator_keys", "groups", "groups_names"}:
+        if name in _OF_GROUPS or name in {"key", "coordinator_keys"}:
             return rng.choice(world.groups)
-        if name in {"topic", "topic_name", "topic_names", "topics"}:
+        if name in _OF_TRANSACTIONS:
+            return rng.choice(world.transactional_ids)
+        if name in {"topic", "topic_name", "topic_names", "topics", "subscribed_topic_names"}:
             return rng.choice(world.topics) if rng.random() < 0.85 else rng.choice(_TOPIC_NAMES)
         if name in {"name", "resource_name"}:
             draw = rng.random()
-            if draw < 0.6:
+            if draw < (0.6 if self._api_key in _OF_CONFIGS else 0.95):
                 return rng.choice(world.topics)
             return rng.choice(_CONFIG_NAMES) if draw < 0.9 else rng.choice(_TOPIC_NAMES)
         if name in {"config_name", "configuration_keys"}:
@@ -240,11 +327,7 @@ class FrameMaker:
             return rng.choice(_VALUES) or "x"
         if name == "member_id":
             return rng.choice(world.members)
-        if name == "protocol_type":
-            return rng.choice(("consumer", "consumer", "connect", ""))
-        if name == "protocol_name":
-            return rng.choice(("range", "range", ""))
-        return rng.choice(_TEXTS)
+        return rng.choice(_WORDS.get(name, _TEXTS))
 
     # ---- record batches ----
 
@@ -267,12 +350,13 @@ class FrameMaker:
     def _batch(self) -> bytearray:
         rng = self.random
         idempotent = rng.random() < 0.4
+        named = idempotent and "producer_id" in self._named
         builder = BatchBuilder(
             codec=rng.choice(tuple(Codec)),
-            producer_id=rng.choice((0, 1, 2, 1000)) if idempotent else -1,
-            producer_epoch=rng.choice((0, 0, 1)) if idempotent else -1,
-            base_sequence=rng.choice((0, 1, 2, 3, 0x7FFFFFFF)) if idempotent else -1,
-            transactional=rng.random() < 0.03,
+            producer_id=self._number("producer_id", (0, 1, 2, 1000)) if idempotent else -1,
+            producer_epoch=self._number("producer_epoch", (0, 0, 1)) if idempotent else -1,
+            base_sequence=rng.choice((0, 0, 0, 1, 2, 3, 0x7FFFFFFF)) if idempotent else -1,
+            transactional=rng.random() < (0.8 if named else 0.03),
             control=rng.random() < 0.03,
             log_append_time_ms=self._now_ms if rng.random() < 0.03 else None,
         )
@@ -285,6 +369,10 @@ class FrameMaker:
                 [("h", rng.randbytes(3)), ("", None)] if rng.random() < 0.2 else [],
             )
         return builder.build()
+
+    def _number(self, name: str, others: Sequence[int]) -> int:
+        """What the frame speaks of, if it does."""
+        return int(self._named[name]) if name in self._named else self.random.choice(others)
 
     def _lying_batch(self) -> bytearray:
         """A batch whose header or payload lies, with a CRC that agrees."""

@@ -8,14 +8,17 @@ in doubt, is replaced. A frame whose length is wrong is sent without sentinel, a
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import struct
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from logbroker.testing.frame_fuzz import PARKING, Frame
+from logbroker.wire import codec
 from logbroker.wire.api import ApiKey
+from logbroker.wire.headers import decode_response_header
 
 CONNECTIONS: Final = 8
 PARKED_S: Final = 0.15
@@ -35,6 +38,8 @@ class Outcome:
     closed: int = 0
     sentinels: int = 0
     parked: int = 0
+    done: Counter[ApiKey] = field(default_factory=Counter)
+    """Frames of which all was done that they ask for: answered, and no error in the answer."""
     by_api: Counter[tuple[ApiKey, int]] = field(default_factory=Counter)
     silent: list[Frame] = field(default_factory=list)
     """Frames that got neither an answer nor a closed connection, and had no right to."""
@@ -48,6 +53,8 @@ class _Peer(asyncio.Protocol):
     def __init__(self) -> None:
         self.closed = False
         self.frames = 0
+        self.last = b""
+        """The last response that wasn't the sentinel's."""
         self._buffer = bytearray()
         self._sentinel: asyncio.Future[bool] | None = None
 
@@ -62,11 +69,12 @@ class _Peer(asyncio.Protocol):
             length, correlation_id = struct.unpack_from(">ii", buffer, at)
             if len(buffer) - at < length + 4:
                 break
-            at += length + 4
             if correlation_id == SENTINEL_ID:
                 self._set(True)
             else:
                 self.frames += 1
+                self.last = bytes(buffer[at + 4 : at + 4 + length])
+            at += length + 4
         del buffer[:at]
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -125,11 +133,32 @@ async def _send_some(host: str, port: int, source: Iterable[Frame], outcome: Out
             outcome.sentinels += passed
             if peer.frames > before:
                 outcome.answered += 1
+                outcome.done[frame.api_key] += not frame.mutated and _is_done(frame, peer.last)
             if not passed:
                 outcome.closed += 1
     finally:
         if peer is not None:
             peer.transport.abort()
+
+
+def _is_done(frame: Frame, response: bytes) -> bool:
+    """Whether there is something in the response, and no error."""
+    _, position = decode_response_header(frame.api_key, frame.version, response)
+    codes = list(_error_codes(codec.decode_response(frame.api_key, frame.version, response, position)))
+    return bool(codes) and not any(codes)
+
+
+def _error_codes(message: Any) -> Iterator[int]:
+    if isinstance(message, list):
+        for item in message:
+            yield from _error_codes(item)
+    elif dataclasses.is_dataclass(message):
+        for each in dataclasses.fields(message):
+            value = getattr(message, each.name)
+            if each.name.endswith("error_code"):
+                yield value
+            else:
+                yield from _error_codes(value)
 
 
 class Recent:
