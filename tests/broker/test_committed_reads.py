@@ -289,6 +289,33 @@ async def test_what_follows_on_the_connection_waits_and_nobody_else(stage: Stage
 
 
 @on_broker()
+async def test_a_connection_that_closes_while_it_is_asked_leaves_nothing_behind(stage: Stage, monkeypatch):
+    partition = await stage.topic("t")
+    client = Client(stage)
+    await client.init()
+    held = []
+    admit = stage.broker.transactions.admit
+
+    def late(*arguments, **options):
+        answer: Completion = Completion()
+        admit(*arguments, **options).on_done(lambda verdicts: held.append((answer, verdicts)))
+        return answer
+
+    monkeypatch.setattr(stage.broker.transactions, "admit", late)
+    connection = await stage.connect()
+    sent = [asyncio.ensure_future(client.send("t", value, connection=connection)) for value in (b"a", b"b")]
+    await until(lambda: held)
+    connection.close()
+    assert all(isinstance(error, Exception) for error in await asyncio.gather(*sent, return_exceptions=True))
+    answer, verdicts = held.pop()
+    answer.set(verdicts)
+    # They had come whole: they count, as any produce whose sender is gone.
+    await until(lambda: partition.log_end_offset == 2)
+    assert not stage.broker.produce_holds
+    assert (await client.send("t", b"c")).base_offset == 2
+
+
+@on_broker()
 async def test_a_refused_admission_lets_the_connection_go_on(stage: Stage, monkeypatch):
     await stage.topic("t")
     client = Client(stage)
