@@ -12,7 +12,12 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from logbroker.testing import broken_orders as broken
-from logbroker.testing import compaction_scenarios, fence_scenarios
+from logbroker.testing import (
+    checkpoint_scenarios,
+    compaction_scenarios,
+    failing_disk_scenarios,
+    fence_scenarios,
+)
 from logbroker.testing.fence_scenarios import Scenario
 from logbroker.testing.sim_disk import SimDisk
 from logbroker.testing.sim_faults import Fault
@@ -143,6 +148,12 @@ SYNCS = {
 }
 """Label of a sync call -> the promise it guards, and what that means here."""
 
+LIVES = {
+    **fence_scenarios.SCENARIOS,
+    "journal.Journal.fill_steps:sync_dir": checkpoint_scenarios.second_ring_file,
+}
+"""Label of a sync call -> a life made for it, where random ones hardly ever need it."""
+
 SWAP_SYNCS = frozenset(label for label in SYNCS if label.startswith(("compaction.", "swap.")))
 """Shown by lives of a compacted log."""
 
@@ -154,23 +165,11 @@ NO_PROMISE = {
 """Sync calls without which no crash alone breaks a promise, and why they are made."""
 
 
-RARE = {"rebuild.Rebuild._remove_rest:datasync": (0.5, 0.5)}
-"""Shares of kills and of second crashes for fences that only several crashes in a row show."""
-
-
 SHOWN_BY = {
     "checkpointer.Checkpointer._sync_all_steps:sync_filesystem": 702,
-    "folders.make_folders_steps:datasync": 712,
-    "journal.Journal.fill_steps:sync_dir": 719,
-    "rebuild.Rebuild._remove_rest:sync_dir": 704,
-    "recovery._make_sure:datasync": 718,
     "checkpoint: begin at the settled sequence": 702,
-    "files: sync, then close": 702,
-    "recovery: write always": 705,
-    "recovery: walked batches again": 772,
-    "truncation: alone": 706,
-    "truncation: PAGE_CACHE again": 704,
-    "policy: acknowledge with the flush": 704,
+    "deletion: the name must be free": 703,
+    "swap: only what a checkpoint knows": 720,
     "files pinned until synced": 736,
 }
 """A seed that showed it: where a search for the first failure begins, so that it is short while the engine is what it was."""
@@ -186,11 +185,6 @@ class Order(NamedTuple):
     prepare: Callable[[SimDisk, random.Random], None] = lambda _disk, _rng: None
     scenario: Callable[[int], Scenario] | None = None
     """A life made for it, where random ones hardly ever need it."""
-
-
-def _failing_sync(disk: SimDisk, rng: random.Random) -> None:
-    """One sync of a segment fails, somewhere."""
-    disk.faults.append(Fault("datasync", path_contains=".log", skip=rng.choice((0, 2, 5, 9))))
 
 
 def _failing_commit(disk: SimDisk, rng: random.Random) -> None:
@@ -269,7 +263,7 @@ ORDERS = [
         "3",
         "A dirty file that must be closed is synced first: opened again it would not hear of its write error.",
         broken.evicted_unsynced,
-        _failing_writeback,
+        scenario=failing_disk_scenarios.dirty_file_closed,
     ),
     Order(
         "recovery: last commit again",
@@ -283,14 +277,14 @@ ORDERS = [
         "3",
         "After a failed sync the cache shows of a segment what the disk lacks.",
         broken.write_where_different,
-        _failing_sync,
+        scenario=failing_disk_scenarios.journaled_batches_not_on_disk,
     ),
     Order(
         "recovery: walked batches again",
         "3",
         "The same, of a page-cache topic's segment.",
         broken.walk_without_writing,
-        _failing_sync,
+        scenario=failing_disk_scenarios.walked_batches_not_on_disk,
     ),
     Order(
         "recovery: void entries dropped",
@@ -306,9 +300,14 @@ ORDERS = [
         "1",
         "Nothing captured before a cut is written or believed after it.",
         broken.truncation_beside_checkpoint,
+        scenario=checkpoint_scenarios.cut_beside_checkpoints,
     ),
     Order(
-        "truncation: PAGE_CACHE again", "2", "Only what was cut for good is walked.", broken.page_cache_unsaid
+        "truncation: PAGE_CACHE again",
+        "2",
+        "Only what was cut for good is walked.",
+        broken.page_cache_unsaid,
+        scenario=checkpoint_scenarios.page_cache_after_a_cut,
     ),
     Order("log start: announce first", "2", "Files that are gone were given up.", broken.unannounced_start),
     Order(
@@ -356,6 +355,7 @@ ORDERS = [
         "2",
         "What FLUSHED covers isn't journaled below it.",
         broken.held_journaled_again,
+        scenario=checkpoint_scenarios.appended_before_a_flush,
     ),
     Order(
         "policy: PAGE_CACHE before the first ack",

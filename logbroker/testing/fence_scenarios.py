@@ -33,7 +33,12 @@ class Stage:
     """A story with one directory and one topic, `t`, of one partition."""
 
     def __init__(
-        self, seed: int, *, sync_filesystem_files: int = 64, direct_sync_bytes: int = 1 << 20
+        self,
+        seed: int,
+        *,
+        sync_filesystem_files: int = 64,
+        direct_sync_bytes: int = 1 << 20,
+        open_files_max: int = 4096,
     ) -> None:
         self.rng = random.Random(seed)
         clock = ManualClock()
@@ -44,6 +49,7 @@ class Stage:
             journal_file_bytes=64 << 10,
             direct_sync_bytes=direct_sync_bytes,
             sync_filesystem_files=sync_filesystem_files,
+            open_files_max=open_files_max,
             random_bytes=random_bytes,
         )
         world = World(lambda: disk.operations)
@@ -306,9 +312,51 @@ def _unacknowledged(seed: int, config: TopicConfig) -> Scenario:
     return stage.end(start)
 
 
+def cut_again_at_start(seed: int) -> Scenario:
+    """A page-cache topic's truncation is durable in the journal, the process killed before the cut: the next start makes it."""
+    stage = Stage(seed)
+    engine = stage.start()
+    key = stage.topic(with_policy(_ROOMY, page_cache=True))
+    engine.settle()
+    stage.append(key, 3)
+    engine.settle()
+    _sync_everything(stage)
+    engine.truncate(key, 1)
+    stage.until_operation("datasync", ".ring")
+    stage.restart(checkpoint=False)
+    stage.engine.settle()
+    start = stage.disk.operations
+    stage.append(key)
+    stage.engine.settle()
+    return stage.end(start)
+
+
 def _sync_everything(stage: Stage) -> None:
     """Something else on the machine syncs the disk."""
     stage.disk.sync_filesystem("/d0")
+
+
+def directly_synced_in_a_new_folder(seed: int) -> Scenario:
+    """The first batches of a partition are synced directly; its folder is new."""
+    stage = Stage(seed, direct_sync_bytes=3 * ONE_BATCH_BYTES)
+    engine = stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key, 4)
+    engine.settle()
+    return stage.end(stage.disk.operations)
+
+
+def second_commit_overtakes_the_first(seed: int) -> Scenario:
+    """Two commits of a new generation are written."""
+    stage = Stage(seed)
+    stage.start()
+    key = stage.topic(_ROOMY)
+    stage.append(key)
+    stage.restart(checkpoint=False)
+    start = stage.disk.operations
+    stage.append(key)
+    stage.until_operation("write", ".ring")
+    return stage.end(start)
 
 
 def ring_file_named_in_the_page_cache(seed: int) -> Scenario:
@@ -325,7 +373,15 @@ def ring_file_named_in_the_page_cache(seed: int) -> Scenario:
 
 def flushed_in_a_new_folder(seed: int) -> Scenario:
     """A page-cache topic, which no checkpoint knows yet, becomes durable: the journal says so of segments in a new folder."""
-    stage = Stage(seed, sync_filesystem_files=0)
+    return _flushed(Stage(seed))
+
+
+def flushed_in_new_folders(seed: int) -> Scenario:
+    """The same, where so many folders are new that the whole file system is synced."""
+    return _flushed(Stage(seed, sync_filesystem_files=0))
+
+
+def _flushed(stage: Stage) -> Scenario:
     engine = stage.start()
     key = stage.topic(with_policy(_ROOMY, page_cache=True))
     engine.settle()
@@ -394,7 +450,12 @@ SCENARIOS: dict[str, Callable[[int], Scenario]] = {
     "recovery._set_aside:sync_dir": removed_at_start,
     "checkpointer.Checkpointer._publish_steps:sync_dir#2": checkpoint_of_a_new_folder,
     "journal.Journal._begin_generation:sync_dir": ring_file_named_in_the_page_cache,
-    "folders.make_folders_steps:sync_filesystem": flushed_in_a_new_folder,
+    "folders.make_folders_steps:datasync": flushed_in_a_new_folder,
+    "folders.make_folders_steps:sync_filesystem": flushed_in_new_folders,
+    "flush_policy.write_and_sync_steps:sync_dir#2": directly_synced_in_a_new_folder,
+    "journal.Journal._begin_generation:datasync": second_commit_overtakes_the_first,
+    "rebuild.Rebuild._remove_rest:datasync": cut_again_at_start,
+    "recovery._make_sure:datasync": log_start_in_the_page_cache,
     "truncation.Truncations._cut_steps:datasync": cut_batches_come_back,
     "log_dir.LogDirectory.remove_segment_steps:sync_dir": cut_segments_come_back,
     "rebuild.Rebuild._remove_rest:sync_dir": removed_names_come_back,

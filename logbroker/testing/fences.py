@@ -23,16 +23,15 @@ from typing import NamedTuple
 
 from logbroker.testing.compaction_scenarios import compacted_log
 from logbroker.testing.fence_list import (
+    LIVES,
     NO_PROMISE,
     ORDERS,
     PROMISES,
-    RARE,
     SHOWN_BY,
     SWAP_SYNCS,
     SYNCS,
     Order,
 )
-from logbroker.testing.fence_scenarios import SCENARIOS
 from logbroker.testing.sim_story import Story
 
 FIRST_SEED = 700
@@ -54,14 +53,14 @@ class Tried(NamedTuple):
 
 def without_sync(label: str, *, points: int, enough: bool) -> Tried:
     """Crash lives without this sync call, at least `points` times; with `enough` the first failure will do."""
-    scenario = SCENARIOS.get(label) or (compacted_log if label in SWAP_SYNCS else None)
+    scenario = LIVES.get(label) or (compacted_log if label in SWAP_SYNCS else None)
 
     def lives(seed: int) -> Generator[tuple[Story, int], None, None]:
         story, start = scenario(seed) if scenario is not None else (Story.record(seed), 0)
         story.disk.disabled_fences = frozenset({label})
         yield story, start
 
-    kills, nested = RARE.get(label, (0.15, 0.15)) if scenario is None else (0.0, 0.0)
+    kills, nested = (0.15, 0.15) if scenario is None else (0.0, 0.0)
     first = SHOWN_BY.get(label, FIRST_SEED) if enough else FIRST_SEED
     return _explore(lives, points=points, enough=enough, kills=kills, nested=nested, seed=first)
 

@@ -10,8 +10,7 @@ import random
 
 import pytest
 
-from logbroker.testing import fence_list, fences
-from logbroker.testing.fence_scenarios import SCENARIOS
+from logbroker.testing import compaction_scenarios, fence_list, fences
 from logbroker.testing.sim_story import Story
 
 
@@ -29,7 +28,13 @@ def test_each_order_is_needed(order):
 
 @pytest.mark.parametrize(
     "scenario",
-    [*SCENARIOS.values(), *(order.scenario for order in fence_list.ORDERS if order.scenario)],
+    dict.fromkeys(
+        [
+            *fence_list.LIVES.values(),
+            compaction_scenarios.compacted_log,
+            *(order.scenario for order in fence_list.ORDERS if order.scenario),
+        ]
+    ),
     ids=lambda scenario: scenario.__name__,
 )
 def test_lives_made_for_a_fence_are_sound_with_it(scenario):
