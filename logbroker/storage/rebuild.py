@@ -126,10 +126,10 @@ class Rebuild:
         if refused:
             raise CorruptionError(self.path, 0, refused)
         exists = self._owned or vfs.exists(self.path)
-        if not exists and point is not None and point.segments:
-            raise CorruptionError(
-                self.path, 0, "the partition's folder is missing; was a file system unmounted?"
-            )
+        # An empty partition's point may have been published before the folder's name was durable.
+        if not exists and point is not None and any(size for _, size in point.segments):
+            what = "the partition's folder is missing; was a file system unmounted?"
+            raise CorruptionError(self.path, 0, what)
         if (plan.pieces and not exists) or (
             exists and not self._owned and read_topic_id(vfs, self.path) != self._topic_id
         ):

@@ -330,3 +330,17 @@ def test_a_start_that_is_given_up_during_recovery_forgets_nothing(tmp_path, step
         assert list(engine.values(engine.log(index=index)).values()) == expected
     engine.close()
     assert verify_directory(engine.path) == []
+
+
+def test_an_empty_partition_is_not_refused_for_its_folder(tmp_path):
+    """Nobody syncs the name of a folder in which there is nothing, so a power cut may take it behind the partition's point."""
+    with Engine(tmp_path) as engine:
+        engine.create()
+        engine.checkpoint()
+        engine.kill()
+        shutil.rmtree(tmp_path / "t-0", ignore_errors=True)
+        engine.open()
+        assert not engine.log().refused
+        values = engine.fill(engine.log(), 2)
+        engine.reopen(cleanly=False)
+        assert list(engine.values(engine.log()).values()) == values
