@@ -54,6 +54,9 @@ class Cleaning:
     def tick(self, settings: Settings) -> None:
         """Begin a round if one is due; what the settings say counts for every round and pass from now on."""
         self.settings = settings
+        if not settings.log_cleaner_enable:
+            while self._free:
+                self._free.pop().close()
         if (
             self._closing
             or self._looking
@@ -77,10 +80,13 @@ class Cleaning:
             while self._free:
                 self._free.pop().close()
             return
-        directory = chosen.log.host
-        if not isinstance(directory, LogDirectory) or not directory.cleaner.takes(
-            chosen.log, self._clock.wall_ms()
-        ):
+        directory, now_ms = chosen.log.host, self._clock.wall_ms()
+        if not isinstance(directory, LogDirectory) or not directory.cleaner.takes(chosen.log, now_ms):
+            return
+        chosen = assess(
+            chosen.log, now_ms
+        )  # others were looked at meanwhile, and retention may have been here
+        if not chosen.due:
             return
         runner = self._free.pop() if self._free else ProcessRunner()
         number = next(n for n in range(len(self._running) + 1) if n not in self._running.values())

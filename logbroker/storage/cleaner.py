@@ -4,7 +4,8 @@ The work itself is in `compaction.py`, the choice in `cleaning_choice.py`, the c
 time, is the replica manager's business.
 
 A pass may be given up between any two groups (the topic was deleted, truncated, is compacted no more, the broker stops): each group stands
-for itself. Only a pass that came to its end moves the offset up to which the log counts as clean.
+for itself. Only a pass that came to its end moves the offset up to which the log counts as clean, and no group is passed over on the way
+there: older values would outlive the tombstones that later groups hold.
 
 What can go wrong: a partition whose batches can't be read is *uncleanable*: reported, counted, and left alone until the next start. An I/O
 error of a file that nobody relies on yet, a full disk, a process that died: logged, and tried again after `RETRY_MS`. Whatever a
@@ -66,7 +67,9 @@ class Cleaner:
             and not log.uncleanable
             and log.refusal is None
             and not log.truncating
-            and log not in self._running
+            and all(
+                log.path != other.path for other in self._running
+            )  # a deleted topic's pass may yet write there
             and not self._directory.closing
             and self._directory.stats.checkpoints > 0  # until then the ring tells of an earlier life's swaps
             and self._retry_ms.get(log, 0) <= now_ms
@@ -87,7 +90,9 @@ class Cleaner:
     def ended(self, log: Log, *, retry: bool) -> None:
         """A pass is over."""
         self._running.discard(log)
-        self._retry_ms.pop(log, None)
+        self._retry_ms = {
+            other: due for other, due in self._retry_ms.items() if other is not log and not other.deleted
+        }
         if retry:
             self._retry_ms[log] = self._directory.clock.wall_ms() + RETRY_MS
 
@@ -138,6 +143,7 @@ class _Pass:
         self._on_done = on_done
         self._groups: list[list[int]] = []
         self._end_offset = 0
+        self._cuts = found.log.cuts
         self._before_bytes = sum(segment.size for segment in found.segments)
         self._after_bytes = 0
         self._began_ms = directory.clock.wall_ms()
@@ -165,20 +171,17 @@ class _Pass:
     def _next(self) -> None:
         """The next group, or the end."""
         log, directory = self._log, self._directory
-        if (
-            directory.offline_reason is not None
-            or directory.closing
-            or log.refusal is not None
-            or not log.config.compacted
-            or log.end_offset < self._end_offset
-        ):
+        if not self._is_wanted():
             self._end(complete=False)
             return
         while self._groups:
             numbers = self._groups.pop(0)
             olds = [self._segments[number] for number in numbers]
-            if any(old.dropped for old in olds):
+            if all(old.dropped for old in olds):
                 continue  # retention took it
+            if any(old.dropped for old in olds):
+                self._end(complete=False)
+                return
             size_bytes = sum(old.size for old in olds)
             if not directory.has_room(size_bytes):
                 _log.warning(
@@ -193,6 +196,17 @@ class _Pass:
             )
             return
         self._end(complete=True)
+
+    def _is_wanted(self) -> bool:
+        """Whether what the pass knows still holds: after a cut its map may name records that are gone."""
+        log, directory = self._log, self._directory
+        return (
+            directory.offline_reason is None
+            and not directory.closing
+            and log.refusal is None
+            and log.config.compacted
+            and log.cuts == self._cuts
+        )
 
     def _rewritten(self, olds: list[Segment], cleaned: Cleaned | None, error: BaseException | None) -> None:
         stats = self._directory.stats
@@ -210,11 +224,13 @@ class _Pass:
             return
 
         def swapped(done: bool) -> None:
-            if not done:
+            if done:
+                self._next()
+            else:
                 self._remove_files(olds)
-            self._next()
+                self._end(complete=False)
 
-        self._swaps.swap(self._log, olds, cleaned, swapped)
+        self._swaps.swap(self._log, olds, cleaned, self._is_wanted, swapped)
 
     def _remove_files(self, olds: list[Segment]) -> None:
         """Nobody needs what was written; what a crash leaves of it the next start removes."""
@@ -226,12 +242,16 @@ class _Pass:
                 directory.vfs.unlink(path)
                 yield
 
-        if directory.offline_reason is None:
+        if (
+            directory.offline_reason is None and not self._log.deleted
+        ):  # the folder may be another topic's now
             directory.executor.submit(self._lane, steps(), lambda *_: None)
 
     def _failed(self, error: BaseException) -> None:
         log = self._log
-        if isinstance(error, CorruptionError) and not any(segment.dropped for segment in self._segments):
+        if not self._is_wanted():
+            self._end(complete=False)
+        elif isinstance(error, CorruptionError) and not any(segment.dropped for segment in self._segments):
             self._give_up(str(error))
         elif isinstance(error, FileNotFoundError) and any(segment.dropped for segment in self._segments):
             self._end(complete=False)
@@ -276,8 +296,10 @@ def job_of(found: Dirtiness, options: CleanerOptions, now_ms: int) -> Job:
     """All that a pass over this log has to know."""
     log = found.log
     config = log.config
-    following = [segment.base_offset for segment in log.segments[1 : len(found.segments) + 1]]
-    end = following[-1] if following else found.first_dirty
+    following = [segment.base_offset for segment in found.segments[1:]]
+    at = log.segments.index(found.segments[-1]) + 1
+    following.append(log.segments[at].base_offset)
+    end = following[-1]
     size = config.segment_bytes if config.internal_segment_bytes is None else config.internal_segment_bytes
     return Job(
         log.path,

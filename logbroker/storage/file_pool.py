@@ -42,7 +42,7 @@ class FilePool:
         self._pinned: dict[str, File] = {}
         self._standing_in: dict[str, File] = {}
         self.replacements = 0
-        """How often files took the places of others; what was read ahead of the last of them is worth nothing."""
+        """How often files took the places of others, or were cut; what was read ahead of the last time is worth nothing."""
         self._lock = threading.Lock()
 
     @property

@@ -45,6 +45,7 @@ class Log:
         "compacted",
         "config",
         "created",
+        "cuts",
         "deleted",
         "dirty",
         "durable_end",
@@ -134,6 +135,8 @@ class Log:
         """The end is being cut off: nothing may be appended."""
         self.swapping = False
         """Compaction is putting a segment in the place of others."""
+        self.cuts = 0
+        """How often the end was cut off."""
         self.compacted = False
         """Compaction has been here: offsets may be missing anywhere."""
         self.first_dirty = 0
@@ -509,6 +512,7 @@ class Log:
             gone.dropped = True
         segment.cut(position, end_offset, maps)
         self._limit(segment)
+        self.cuts += 1
         self.end_offset = end_offset
         self.durable_end = min(self.durable_end, end_offset)
         self.durable_segment = segment.base_offset

@@ -284,7 +284,7 @@ class Segment:
         self.written = min(self.written, position)
         self.synced = min(self.synced, position)
         self.tail = [item for item in self.tail if item.position < position]
-        self.sealed = False
+        self.sealed = self.indexes_durable = False
         if self.aborted is not None:
             self.aborted.truncate(end_offset)
         relative = end_offset - self.base_offset

@@ -65,14 +65,32 @@ class Swaps:
     def __init__(self, directory: LogDirectory) -> None:
         self._directory = directory
 
-    def swap(self, log: Log, olds: list[Segment], cleaned: Cleaned, on_done: Done) -> None:
-        """Put `cleaned` in the place of `olds`, which it was made of; then `on_done(whether that came about)`."""
-        self._directory.commit_path.when_quiet(log, lambda: self._begin(log, olds, cleaned, on_done))
+    def swap(
+        self,
+        log: Log,
+        olds: list[Segment],
+        cleaned: Cleaned,
+        is_wanted: Callable[[], bool],
+        on_done: Done,
+    ) -> None:
+        """Put `cleaned` in the place of `olds`, which it was made of; then `on_done(whether that came about)`.
 
-    def _begin(self, log: Log, olds: list[Segment], cleaned: Cleaned, on_done: Done) -> None:
+        `is_wanted` is asked when the partition is quiet: what is announced after that is done.
+        """
+        self._directory.commit_path.when_quiet(
+            log, lambda: self._begin(log, olds, cleaned, is_wanted, on_done)
+        )
+
+    def _begin(
+        self,
+        log: Log,
+        olds: list[Segment],
+        cleaned: Cleaned,
+        is_wanted: Callable[[], bool],
+        on_done: Done,
+    ) -> None:
         directory = self._directory
-        over = directory.offline_reason is not None or directory.closing
-        if over or log.refusal is not None or not _stand(log, olds):
+        if not is_wanted() or not _stand(log, olds):
             on_done(False)
             return
         log.swapping = True
@@ -130,6 +148,10 @@ class Swaps:
         at = log.segments.index(olds[0])
         log.segments[at : at + len(olds)] = [fresh]
         log.compacted = True
+        if any(
+            log.durable_segment == old.base_offset for old in olds
+        ):  # nothing was appended since it was sealed
+            log.durable_segment, log.durable_position = fresh.base_offset, fresh.size
         for old in olds:
             old.dropped = True
             for path in old.file_paths():
@@ -143,15 +165,18 @@ class Swaps:
                 on_done(False)
                 return
             directory.pool.replaced(files)
+            for path in others if cleaned.aborted else [*others, fresh.transaction_index_path]:
+                directory.pool.forget(path)
             fresh.placed = True
             log.swapping = False
-            directory.trimming.condemn(log, [path for old in olds[1:] for path in old.file_paths()])
+            directory.trimming.condemn(log, others)
             directory.mark_dirty(log)
             directory.checkpointer.release()
             directory.commit_path.run_quiet(log)
             on_done(True)
 
         bases = [old.base_offset for old in olds[1:]]
+        others = [path for old in olds[1:] for path in old.file_paths()]
 
         def steps() -> Steps[None]:
             yield from place_steps(directory.vfs, log.path, cleaned.base_offset, bases, remove=False)

@@ -56,6 +56,8 @@ def append_marker(
             ErrorCode.UNKNOWN_SERVER_ERROR, f"a marker of producer id {producer_id}, epoch {producer_epoch}"
         )
     log.producers.check_marker(producer_id, producer_epoch, coordinator_epoch, transaction_version)
+    # Forgets those whose markers have become durable: a partition may have no reader, who would.
+    log.producers.transactions.first_unstable_offset(log.durable_end)
     batch = build_marker(
         producer_id,
         producer_epoch,

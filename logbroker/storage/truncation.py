@@ -119,6 +119,8 @@ class Truncations:
             directory.fail(error)
             directory.checkpointer.release()
             return
+        directory.pool.replacements += 1
+        directory.cleaner.save_offsets()
         for gone in removed:
             for path in gone.file_paths():
                 directory.maps.forget(path)
