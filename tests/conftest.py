@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 
@@ -24,6 +25,12 @@ from support.kafka_tools import KafkaTools, find_kafka_tools
 from logbroker.testing.broker_process import BrokerProcess
 
 IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure() -> None:
+    """Ctrl-C must reach the processes that tests start, and they would inherit that a job in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
