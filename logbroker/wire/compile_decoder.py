@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from logbroker.base.types import Buffer
 from logbroker.wire.explain import explain_malformed
-from logbroker.wire.primitives import MAX_UINT32, MAX_VARINT_BYTES, uuid_of
+from logbroker.wire.primitives import MAX_STRING_BYTES, MAX_UINT32, MAX_VARINT_BYTES, uuid_of
 from logbroker.wire.schema import (
     FORMATS,
     UNROLLED_ARRAY_MAX,
@@ -109,13 +109,17 @@ class _DecoderSource:
         self.after_run = []
 
     def read_length(self, fixed_form: str) -> str:
-        """Read a length; afterwards the variable holds it, or -1 (or less) for null."""
+        """Read a length, of a string if it is an int16 where it is fixed; the variable holds it, or -1 (or less) for null."""
         name = self.fresh("n")
         if self.flexible:
             self.read_fixed("B", name)
             self.flush()
             self.emit(f"if {name} > 127:")
             self.emit(f"    {name}, p = longer_uvarint(m, p, {name})")
+            if fixed_form == "h":
+                # A compact length could say more than records and older versions can.
+                self.emit(f"    if {name} > {MAX_STRING_BYTES + 1}:")
+                self.emit("        raise Malformed")
         else:
             self.read_fixed(fixed_form, name)
             self.flush()

@@ -146,6 +146,8 @@ class _Reader:
         if end > len(self.buffer):
             raise self.fail(f"{field.type} of {size} bytes, {len(self.buffer) - position} are left")
         if field.type == "string":
+            if size > primitives.MAX_STRING_BYTES:
+                raise self.fail(f"a string of {size} bytes, more than {primitives.MAX_STRING_BYTES}")
             try:
                 str(self.buffer[position:end], "utf-8")
             except UnicodeDecodeError as error:

@@ -16,7 +16,7 @@ from logbroker.wire.api import ApiKey
 from logbroker.wire.explain import check_message
 from logbroker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from logbroker.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from logbroker.wire.primitives import write_uvarint
+from logbroker.wire.primitives import MAX_STRING_BYTES, write_uvarint
 
 LENGTHS = (
     b"\x7f\xff\xff\xff",  # the largest int32; the largest int16, and what follows
@@ -159,6 +159,11 @@ def refused(api_key, version, frame):
         (7, b"\x7f\xff\xc3\x28", "transactional_id, byte 0: string of 32767 bytes, 2 are left"),
         (
             9,
+            b"\x81\x80\x02" + b"x" * 32_768,
+            "transactional_id, byte 0: a string of 32768 bytes, more than 32767",
+        ),
+        (
+            9,
             b"\x80\x80\x80\x80\x80\x01",
             "transactional_id, byte 0: a varint at byte 0 is longer than 5 bytes",
         ),
@@ -243,3 +248,11 @@ def test_a_record_set_that_ends_after_the_frame_is_refused():
     )
     frame = b"".join(codec.encode_request(ApiKey.PRODUCE, 8, request))
     assert "topic_data[0].partition_data[0].records" in refused(ApiKey.PRODUCE, 8, frame[:-1])
+
+
+def test_the_longest_string_is_read_in_every_version():
+    """Also where compact lengths could say more: what comes in must fit into records and older versions' answers."""
+    text = "x" * MAX_STRING_BYTES
+    for version in (8, 9):
+        frame = b"".join(codec.encode_request(ApiKey.PRODUCE, version, ProduceRequest(transactional_id=text)))
+        assert codec.decode_request(ApiKey.PRODUCE, version, frame).transactional_id == text
