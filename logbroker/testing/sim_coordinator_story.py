@@ -209,6 +209,12 @@ class CoordinatorStory:
         self.model.adopt(found)
         return successor
 
+    def look(self) -> SimCoordinators:
+        """A process on a copy of what the life has left, whatever was decided complete; to be killed by the caller."""
+        process = self._fork(self.disk, self.world, random.Random(self.seed))
+        self._finish(process)
+        return process
+
     # ---- looking
 
     def _finish(self, process: SimCoordinators) -> Found:
