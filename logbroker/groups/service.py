@@ -62,11 +62,15 @@ from logbroker.wire.messages.offset_delete import OffsetDeleteRequest, OffsetDel
 from logbroker.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchResponse
 from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 from logbroker.wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
+from logbroker.wire.primitives import MAX_STRING_BYTES
 
 MEMBER_ID_FROM: Final = 4
 NULL_PROTOCOL_FROM: Final = 7
 SKIP_ASSIGNMENT_FROM: Final = 9
 """JoinGroup versions."""
+
+MEMBER_NAME_MAX_BYTES: Final = MAX_STRING_BYTES - 37
+"""Client and instance ids: a member id is one of them, a hyphen and a UUID, and must fit into the group's record."""
 
 PROTOCOL_IN_SYNC_FROM: Final = 5
 """SyncGroup version."""
@@ -235,6 +239,9 @@ class GroupService:
             return join_refusal(ErrorCode.INVALID_SESSION_TIMEOUT, request.member_id)
         if version == 0:
             request.rebalance_timeout_ms = request.session_timeout_ms
+        names = (client_id or "", request.group_instance_id or "")
+        if any(len(name.encode()) > MEMBER_NAME_MAX_BYTES for name in names):
+            return join_refusal(ErrorCode.INVALID_REQUEST, request.member_id)
         try:
             machine = self.runtime.machine_for(request.group_id)
         except BrokerError as error:

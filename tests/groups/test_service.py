@@ -39,7 +39,7 @@ from logbroker.wire.messages.offset_fetch import (
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopic,
 )
-from logbroker.wire.messages.sync_group import SyncGroupRequest
+from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 
 
 def join(group="g", member="", protocols=(("range", b"m"),), session_ms=10_000):
@@ -226,6 +226,33 @@ def test_settings_are_followed_while_running(on_stage):
         image = dataclasses.replace(stage.metadata.image, settings=smaller)
         stage.groups.on_event(SettingsReloaded(smaller, None), image)
         assert stage.groups._protocol.limits.max_size == 3
+
+    on_stage(play)
+
+
+def test_a_member_whose_id_no_record_can_say_does_not_join(on_stage):
+    """One such member would keep its whole group from being stored."""
+
+    async def play(stage):
+        await stage.groups.ensure_topic()
+        for length, client, error in (
+            (32_731, "c", "INVALID_REQUEST"),
+            (1, "c" * 32_731, "INVALID_REQUEST"),
+            (32_730, "c" * 32_730, "NONE"),
+        ):
+            request = join()
+            request.group_instance_id = "i" * length
+            waiting = stage.groups.join(request, 9, client, "h")
+            if error == "NONE":
+                stage.timers.expire_due()
+                joined = await waiting
+            else:
+                joined = waiting
+            assert ErrorCode(joined.error_code).name == error
+        assignments = [SyncGroupRequestAssignment(joined.member_id, b"x")]
+        request = SyncGroupRequest("g", 1, joined.member_id, "i" * 32_730, "consumer", "range", assignments)
+        synced = await stage.ask(sync_group, request, 5)
+        assert (synced.error_code, synced.assignment) == (0, b"x")
 
     on_stage(play)
 
