@@ -7,8 +7,8 @@ with it; so a lane of the broker only talks to a plain Python process (`python -
     answer, on its stdout     length u32, msgpack [b"", Indexed or Cleaned] or [kind, path, position, errno, text] of an error
 
 The process runs at low priority, may not take more memory than map and one batch ask for, and ends at once when its stdin does: so
-it never outlives the broker, nor writes into what the next one has begun. If it dies, the pass fails, and the next one
-starts another. It syncs what it wrote; that is all that anybody relies on.
+it never outlives the broker, nor writes into what the next one has begun. It imports from where the broker does. If it dies, or answers
+what can't be read, the pass fails, and the next one starts another. It syncs what it wrote; that is all that anybody relies on.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ NICENESS = 10
 MEMORY_BYTES = 2 << 30
 """Address space beside the map: the interpreter, and one unpacked batch with all its records."""
 ANSWER_BYTES_MAX = 64 << 20
+COMMAND = (sys.executable, "-P", "-m", "logbroker.storage.cleaner_process")
 
 _LENGTH = struct.Struct("<I")
 _CORRUPT, _OS_ERROR, _OTHER = "corrupt", "os", "other"
@@ -90,6 +91,7 @@ class ProcessRunner:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._interrupted = False
 
     @property
     def pid(self) -> int:
@@ -118,21 +120,26 @@ class ProcessRunner:
                         pipe.close()
 
     def interrupt(self) -> None:
-        """Break off whatever is under way; any thread."""
+        """Break off whatever is under way, for good; any thread."""
+        self._interrupted = True  # a process that is just being started isn't known yet
         process = self._process
         if process is not None:
             process.kill()
 
     def _ask(self, request: list[Any], kind: type[T]) -> T:
         process = self._process
-        if process is None or process.poll() is not None:
+        if not self._interrupted and (process is None or process.poll() is not None):
             self.close()
             process = self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "logbroker.storage.cleaner_process"],
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
+        if self._interrupted or process is None:
+            self.close()
+            raise CleanerError("it was interrupted")
         if process.stdin is None or process.stdout is None:
             raise CleanerError("the cleaner's process has no pipes")
         try:
@@ -143,10 +150,14 @@ class ProcessRunner:
         if answer is None:
             self.close()
             raise CleanerError(f"the cleaner's process ended with status {process.poll()}")
-        tag, *rest = msgspec.msgpack.decode(answer)
-        if not tag:
-            return msgspec.convert(rest[0], kind)
-        path, position, number, text = rest
+        try:
+            tag, *rest = msgspec.msgpack.decode(answer)
+            if not tag:
+                return msgspec.convert(rest[0], kind)
+            path, position, number, text = rest
+        except (msgspec.MsgspecError, ValueError, TypeError, IndexError) as error:
+            self.close()  # what else it may say is no answer to any question
+            raise CleanerError(f"the cleaner's process gave no answer: {error}") from error
         if tag == _CORRUPT:
             raise CorruptionError(path, position, text)
         if tag == _OS_ERROR:
@@ -235,6 +246,7 @@ def main() -> None:
         os.nice(NICENESS)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     source, answers = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
+    os.dup2(2, 1)  # whatever prints doesn't answer
 
     def listen() -> None:
         while (request := _receive(source, ANSWER_BYTES_MAX)) is not None:
