@@ -419,7 +419,7 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
         str,
         Text(
             "Where topics live: log (on the disk) or memory (nowhere else: a restart empties the topic, and its "
-            "offsets go on above all that were ever given out).",
+            "offsets go on above all that were ever given out). A compacted topic lives on the disk all the same.",
             choices=("log", "memory"),
             dynamic=True,
             kafka=OURS,

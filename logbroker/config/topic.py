@@ -245,7 +245,9 @@ class TopicConfig(msgspec.Struct, frozen=True, kw_only=True):
     storage_type: Annotated[
         str,
         TopicSetting(
-            "log (on the disk) or memory; set when the topic is created.", "storage.type", kafka=OURS
+            "log (on the disk) or memory (not with cleanup.policy=compact); set when the topic is created.",
+            "storage.type",
+            kafka=OURS,
         ),
     ] = "log"
     record_validation: Annotated[
@@ -344,12 +346,24 @@ def validate_change(before: TopicConfig, after: TopicConfig) -> None:
     """Refuse a change of what is fixed when a topic is created.
 
     Raises:
-        BrokerError: INVALID_CONFIG, where `storage.type` would change: records can't move between disk and memory.
+        BrokerError: INVALID_CONFIG, where `storage.type` would change: records can't move between disk and memory; and where a
+            topic in memory would have to be compacted.
     """
     if before.storage_type != after.storage_type:
         raise _invalid(
             f"storage.type can't be changed from {before.storage_type} to {after.storage_type} on an existing topic; "
             "create another topic and copy the records"
+        )
+    if not before.compacted:
+        check_memory(after)
+
+
+def check_memory(config: TopicConfig) -> None:
+    """Refuse compaction of a topic in memory, which would never take place. Raises BrokerError: INVALID_CONFIG."""
+    if config.storage_type == "memory" and config.compacted:
+        raise _invalid(
+            "cleanup.policy=compact needs storage.type=log: topics in memory aren't compacted; "
+            "leave one of the two out, and bound the topic by retention and memory.max.bytes if it is to be in memory"
         )
 
 

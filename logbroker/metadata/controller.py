@@ -22,7 +22,7 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.base.ids import new_kafka_uuid
 from logbroker.config.settings import Settings
-from logbroker.config.topic import TOPIC_CONFIGS
+from logbroker.config.topic import TOPIC_CONFIGS, check_memory
 from logbroker.metadata.events import Event, PartitionsAdded, TopicCreated, TopicDeleted
 from logbroker.metadata.image import DIRECTORY_UNASSIGNED, ClusterImage, TopicConfigResolver, TopicImage
 from logbroker.metadata.placement import DirectoryChooser, check_assignment, check_replication_factor, place
@@ -292,8 +292,11 @@ class _Creation:
                 )
         elif self._image.settings.storage_type != "log":
             # The broker's default may change; where a topic lives may not. So it is written down.
-            configs.setdefault("storage.type", self._image.settings.storage_type)
-        self._resolver.resolve(configs)
+            compacted = self._resolver.resolve(configs).compacted
+            configs.setdefault("storage.type", "log" if compacted else self._image.settings.storage_type)
+        config = self._resolver.resolve(configs)
+        if not is_internal(name):
+            check_memory(config)
         return configs
 
     def _replicas(self, topic: NewTopic) -> list[tuple[int, ...]]:

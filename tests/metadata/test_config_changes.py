@@ -295,6 +295,13 @@ def test_where_a_topic_lives_cant_be_changed(image, name, change):
     assert message.startswith("storage.type can't be changed")
 
 
+def test_a_topic_in_memory_cant_become_a_compacted_one(image):
+    code, message = refused(image, TOPIC, "memory", (SET, "cleanup.policy", "compact"))
+    assert code == ErrorCode.INVALID_CONFIG
+    assert "storage.type=log" in message
+    assert altered(image, TOPIC, "t", (SET, "cleanup.policy", "compact")).topics["t"].config.compacted
+
+
 def test_replacing_takes_away_what_isnt_named(image):
     after = altered(image, TOPIC, "t", (SET, "segment.ms", "9"), replace=True)
     assert after.topics["t"].configs == {"segment.ms": "9"}

@@ -296,6 +296,18 @@ def test_where_a_topic_lives_is_written_down_when_the_default_is_memory(image):
     assert apply(image, events).topics["__consumer_offsets"].config.storage_type == "log"
 
 
+def test_a_compacted_topic_is_not_kept_in_memory(image):
+    """Nothing there would compact it: whoever asks for both is told, and the broker's default yields."""
+    compacted = ("cleanup.policy", "compact,delete")
+    code, message = refused(image, NewTopic("t", 1, 1, configs=[("storage.type", "memory"), compacted]))
+    assert code == ErrorCode.INVALID_CONFIG
+    assert "storage.type=log" in message
+    image = with_settings(image, storage_type="memory")
+    _, (event,) = create(image, NewTopic("t", 1, 1, configs=[compacted]))
+    assert event.configs["storage.type"] == "log"
+    assert event.partitions[0].directory_id != DIRECTORY_UNASSIGNED
+
+
 def test_offsets_are_never_kept_in_memory(image):
     code, message = refused(image, NewTopic("__consumer_offsets", 1, 1, configs=[("storage.type", "memory")]))
     assert code == ErrorCode.INVALID_CONFIG
