@@ -2,7 +2,8 @@
 
 A coordinator answers requests out of memory, and everything it must not forget is a record in its internal
 topic, in Kafka's own format. This package is the machinery that all of them share; what a coordinator *does*
-is a state machine that it is handed (`machine.StateMachine`). Groups are the first tenant.
+is a state machine that it is handed (`machine.StateMachine`). Groups and transactions are its tenants; what both need of their
+topic (`topic`) and of upkeep by the clock (`rounds`) is here too.
 
     request -> runtime (which shard has this key?) -> the tenant's state machine: new state + records + reply
             -> shard (records of one loop tick become one batch) -> partition.append_as_leader
