@@ -20,14 +20,25 @@ class AbortedCheck:
         data: All of it; None: there is no such file.
         base_offset: Of the segment.
         count: How many entries the checkpoint knows; None: nobody knows.
+        begun: By producer id, the first batch of each transaction that the segments before have left open; kept up to date.
 
     """
 
-    __slots__ = ("_markers", "_path", "entry_count", "extra_bytes", "findings", "told")
+    __slots__ = ("_begun", "_first", "_markers", "_path", "entry_count", "extra_bytes", "findings", "told")
 
-    def __init__(self, path: str, data: Buffer | None, base_offset: int, count: int | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        data: Buffer | None,
+        base_offset: int,
+        count: int | None,
+        begun: dict[int, int],
+    ) -> None:
         self._path = path
+        self._begun = begun
         self._markers: dict[int, int] = {}
+        self._first: dict[int, int] = {}
+        """The earliest batch of the transaction that each marker ends."""
         self.findings: list[Finding] = []
         self.told: list[AbortedTransaction] = []
         size = len(data or b"")
@@ -50,14 +61,23 @@ class AbortedCheck:
         """Hear of the next batch."""
         if header.is_control:
             self._markers[header.base_offset] = header.producer_id
+            self._first[header.base_offset] = self._begun.pop(header.producer_id, _BEHIND)
+        elif header.is_transactional and header.record_count:
+            self._begun.setdefault(header.producer_id, header.base_offset)
 
     def finish(self) -> None:
-        """There are no more batches: an entry without a marker is none."""
+        """There are no more batches: an entry without a marker is none, and one that begins too late hides the first batches."""
         for number, aborted in enumerate(self.told):
             if self._markers.get(aborted.last_offset) != aborted.producer_id:
                 self._find(
                     number * ENTRY.size,
                     f"no marker of producer id {aborted.producer_id} lies at offset {aborted.last_offset}",
+                )
+            elif self._first[aborted.last_offset] < aborted.first_offset:
+                self._find(
+                    number * ENTRY.size,
+                    f"the transaction that the marker at offset {aborted.last_offset} ends has a batch at offset "
+                    f"{self._first[aborted.last_offset]}, before its first offset {aborted.first_offset}",
                 )
 
     def _find(self, position: int, what: str) -> None:

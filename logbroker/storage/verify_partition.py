@@ -112,6 +112,8 @@ class PartitionVerifier:
         self._gaps_allowed = gaps_allowed
         self._on_bytes = on_bytes
         self._tail_note = _UNFLUSHED_TAIL
+        self._begun: dict[int, int] = {}
+        """The first batch of each transaction that the segments so far have left open, by producer id."""
         self._aborted_counts: dict[int, int] | None = None
         """Entries in each segment's index of aborted transactions; None: the checkpoint isn't the last word about them."""
         self._swapping: set[int] = set()
@@ -234,8 +236,7 @@ class PartitionVerifier:
         ]
         aborted = self._open_aborted(claim)
         checks: list[Callable[[int, BatchHeader], None]] = [epochs.batch, *(index.batch for index in indexes)]
-        if aborted is not None:
-            checks.append(aborted.batch)
+        checks.append(aborted.batch)
         epochs.begin(path)
 
         def on_batch(position: int, header: BatchHeader) -> None:
@@ -283,24 +284,23 @@ class PartitionVerifier:
                 report.note(
                     worst.path, worst.position, f"{worst.what} (not synced; nobody trusts it)", worst.offset
                 )
-        if aborted is not None:
-            if complete:
-                aborted.finish()
-            self._report_aborted(claim, aborted)
+        if complete:
+            aborted.finish()
+        self._report_aborted(claim, aborted)
         return walk.next_offset if complete else None
 
-    def _open_aborted(self, claim: SegmentClaim) -> AbortedCheck | None:
-        """The check of the segment's aborted transactions, if it should have any, or has."""
+    def _open_aborted(self, claim: SegmentClaim) -> AbortedCheck:
+        """The check of the segment's aborted transactions."""
         path = f"{self._path}/{file_name(claim.base_offset, TXN_INDEX_SUFFIX)}"
         counts = self._aborted_counts
         count = None if counts is None else counts.get(claim.base_offset, 0)
         if not self._vfs.exists(path):
-            return AbortedCheck(path, None, claim.base_offset, count) if count else None
+            return AbortedCheck(path, None, claim.base_offset, count, self._begun)
         file: File = self._vfs.open(path)
         try:
             most = claim.size_bytes // HEADER_SIZE * ABORTED_ENTRY.size
             data = file.pread(min(file.size(), most), 0)
-            return AbortedCheck(path, data, claim.base_offset, count)
+            return AbortedCheck(path, data, claim.base_offset, count, self._begun)
         finally:
             file.close()
 

@@ -14,6 +14,7 @@ partition anything, and what the checkpoint covers is never cut.
 
 from __future__ import annotations
 
+import collections
 import random
 from dataclasses import dataclass, field
 
@@ -22,14 +23,36 @@ from storage.support import NOW, Engine, batch
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, CorruptionError, InvalidBatchError
 from logbroker.records.batch import check_crc, iter_batches, parse_header
+from logbroker.records.builder import build_batch
 from logbroker.records.iterator import decode_records
+from logbroker.storage.cleaner import CleanerOptions
+from logbroker.storage.cleaner_process import LocalRunner
+from logbroker.storage.cleaning_choice import assess
+from logbroker.storage.transactions import aborted_transactions, append_marker
 from logbroker.storage.verify import verify
 from logbroker.testing.sim_disk import SimDisk
 
 PATH = "/data"
 PARTITIONS = 3
-HARMLESS = (".index", ".timeindex", ".snapshot", "leader-epoch-checkpoint", ".deleted")
-"""Files that are for lookups, tools and people: whatever is in them, every record is served."""
+TRANSACTIONAL = 1
+"""The partition that has transactions, some of them aborted."""
+COMPACTED = 3
+"""A partition beside those: it is compacted, or amid that."""
+HARMLESS = (
+    ".index",
+    ".timeindex",
+    ".txnindex",
+    ".snapshot",
+    "leader-epoch-checkpoint",
+    ".deleted",
+    ".cleaned",
+)
+"""Files that are for lookups, tools and people, or nobody's: whatever is in them, every record is served.
+
+Of `.txnindex` that isn't all: whoever reads committed records is told what is in it, so it must be right, or `verify` says so.
+"""
+PRODUCERS = (20, 21, 22)
+"""Transactional ones."""
 JOURNAL = (".ring", "generations")
 
 
@@ -45,10 +68,23 @@ class Template:
     times: list[dict[int, int]] = field(default_factory=list)
     checkpointed: list[int] = field(default_factory=list)
     """End offset of each partition in the last checkpoint."""
+    aborted: list = field(default_factory=list)
+    """Of the partition with transactions."""
+    appended: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Of the compacted partition: offset -> key and value."""
+
+    @property
+    def latest(self):
+        """Of the compacted partition: key -> value."""
+        return dict(self.appended.values())
 
 
-def template(*, cleanly, seed=0):
-    """Partitions with several segments, written by both routes, with and without the page cache, before and behind a checkpoint."""
+def template(state, *, seed=0):
+    """Partitions with several segments, written by both routes, with and without the page cache, before and behind a checkpoint.
+
+    `state`: "stopped" cleanly, "killed", or killed amid a swap of compacted segments, at the "first" or the "last" moment at which there
+    is a `.swap` file.
+    """
     rng = random.Random(seed)
     disk = SimDisk([PATH])
     engine = Engine(
@@ -56,7 +92,7 @@ def template(*, cleanly, seed=0):
     )
     engine.open()
     made = Template(disk, {}, [])
-    sequences = [0] * PARTITIONS
+    sequences = collections.Counter()
     for index in range(PARTITIONS):
         engine.create(
             index=index,
@@ -72,32 +108,81 @@ def template(*, cleanly, seed=0):
         if rng.random() < 0.1:
             contents = [rng.randbytes(2600)]
         at = NOW + 10 * len(made.times[index]) + rng.choice([0, 0, 100_000])
+        producer_id = rng.choice(PRODUCERS) if index == TRANSACTIONAL and rng.random() < 0.6 else 7
+        options = {"producer_id": producer_id, "transactional": producer_id != 7}
         item = engine.append(
             engine.log(index=index),
-            batch(*contents, at=at, producer_id=7, producer_epoch=0, base_sequence=sequences[index]),
+            batch(*contents, at=at, producer_epoch=0, base_sequence=sequences[index, producer_id], **options),
             epoch=len(made.times[index]) // 20,
         )
-        sequences[index] += len(contents)
+        sequences[index, producer_id] += len(contents)
         for offset, content in enumerate(contents, item.base_offset):
             made.values[index][offset] = content
             made.times[index][offset] = at
 
-    for number in range(50):
+    def end_transaction():
+        log = engine.log(index=TRANSACTIONAL)
+        epoch = len(made.times[TRANSACTIONAL]) // 20
+        append_marker(log, rng.choice(PRODUCERS), 0, 0, epoch, commit=rng.random() < 0.3)
+
+    for number in range(60):
         append(rng.randrange(PARTITIONS))
+        if number % 3 == 0:
+            end_transaction()
         engine.run()
         if number == 32:
             engine.checkpoint()
             engine.log(index=0).delete_records(9, lambda _: None)
             engine.run()
             engine.tick(1000)
+    for index in range(PARTITIONS):
+        append(index)
+    engine.run()
+    log = engine.log(index=TRANSACTIONAL)
+    made.aborted = aborted_transactions(log, 0, log.end_offset)
+    assert len(made.aborted) > 3
     made.known = engine.known
+    compaction = _compact(engine, made, rng)
     made.values[0] = {offset: value for offset, value in made.values[0].items() if offset >= 9}
-    if cleanly:
+    if state == "stopped":
         engine.close()
-    points = {point.partition: point for point in _checkpoint(disk).points}
+    elif state != "killed":
+        made.disk = disk = compaction[state]
+    ids = engine.known["t", 0].topic_id
+    points = {point.partition: point for point in _checkpoint(disk).points if point.topic_id == ids}
     made.checkpointed = [points[index].end_offset if index in points else 0 for index in range(PARTITIONS)]
     made.files = sorted(_files(disk, PATH))
     return made
+
+
+def _compact(engine, made, rng):
+    """Fill the compacted partition and compact it; the disk behind the first and the last operation that leaves a `.swap` file."""
+    index = COMPACTED
+    log = engine.create(
+        index=index,
+        internal_segment_bytes=1500,
+        index_interval_bytes=200,
+        cleanup_policy=frozenset({"compact"}),
+        file_delete_delay_ms=60_000,
+    )
+    for _ in range(30):
+        key, value = b"key-%d" % rng.randrange(8), rng.randbytes(rng.choice([20, 200]))
+        item = engine.append(log, build_batch([(NOW, key, value, ())]))
+        made.appended[item.base_offset] = (key, value)
+        engine.run()
+    engine.checkpoint()
+    before = engine.vfs.operations
+    found = assess(log, engine.clock.wall_ms())
+    runner = LocalRunner(engine.vfs)
+    engine.directory.cleaner.clean(found, runner, "cleaner", CleanerOptions(), lambda: None)
+    engine.run()
+    folder = f"{PATH}/t-{index}"
+    amid = []
+    for at in range(before, engine.vfs.operations):
+        disk = engine.vfs.kill(at)
+        if any(name.endswith(".swap") for name in disk.listdir(folder)):
+            amid.append(disk)
+    return {"first": amid[0], "last": amid[-1]}
 
 
 def _checkpoint(disk):
@@ -180,6 +265,8 @@ class Case:
                 for path in made.files
                 if path.endswith(("checkpoint", "generations", ".snapshot", ".metadata"))
             ],
+            [path for path in made.files if path.endswith(".txnindex")],
+            [path for path in made.files if path.endswith((".cleaned", ".swap", ".deleted"))],
         ]
         for _ in range(rng.choice([1, 1, 1, 2, 4])):
             path = rng.choice(rng.choice([group for group in groups if group]))
@@ -187,7 +274,7 @@ class Case:
                 donor = rng.choice([other for other in made.files if self.disk.exists(other)])
                 self.touched.append((path, mutate(self.disk, path, rng, donor)))
         self.outcome = ""
-        self.served = [False] * PARTITIONS
+        self.served = [False] * (PARTITIONS + 1)
 
     def __str__(self):
         return f"seed {self.seed}: {self.touched}"
@@ -207,6 +294,7 @@ class Case:
             return
         for index in range(PARTITIONS):
             self.judge(engine, index)
+        self.judge_compacted(engine)
         self.outcome = "served" if all(self.served) else "partition refused"
         self.use(engine)
 
@@ -250,8 +338,42 @@ class Case:
             assert clear == []
             assert found == values
             self.look_up(engine, log, index)
+            if index == TRANSACTIONAL and not self.covers_aborted(log):
+                assert self.findings, "aborted batches are shown, and verify has nothing to say"
         elif any(values.get(offset) != value for offset, value in found.items()):
             assert self.findings, "records that were never appended there, and verify has nothing to say"
+
+    def covers_aborted(self, log):
+        """Whether every aborted transaction is known, from its first batch on. No CRC protects what else is said of it."""
+        found = {
+            (entry.producer_id, entry.last_offset): entry.first_offset
+            for entry in aborted_transactions(log, 0, log.end_offset)
+        }
+        return all(
+            found.get((entry.producer_id, entry.last_offset), log.end_offset) <= entry.first_offset
+            for entry in self.made.aborted
+        )
+
+    def judge_compacted(self, engine):
+        """The latest record of every key is there, and nothing that nobody wrote; or it is known what is wrong."""
+        log = engine.log(index=COMPACTED)
+        if log.refusal is not None:
+            assert self.mine(COMPACTED), log.refused
+            assert not self.only(HARMLESS), log.refused
+            assert PATH in log.refused or "journal" in log.refused, log.refused
+            return
+        self.served[COMPACTED] = True
+        found, errors = self.read_all(engine, log)
+        appended = {offset: value for offset, (_, value) in self.made.appended.items()}
+        strange = {offset for offset, value in found.items() if appended.get(offset) != value}
+        latest = {self.made.appended[offset][0]: found[offset] for offset in sorted(found.keys() - strange)}
+        if self.only(HARMLESS) or not self.mine(COMPACTED):
+            assert not errors
+            assert not strange
+            assert latest == self.made.latest
+        elif strange or latest != self.made.latest:
+            whole_log = not any(path.endswith(JOURNAL) for path, _ in self.touched)
+            assert self.findings or errors or not whole_log, "records are lost, and verify has nothing to say"
 
     def read_all(self, engine, log):
         """What a client with CRC checks sees, and the errors it meets on the way; past each it seeks, offset by offset."""
@@ -266,6 +388,8 @@ class Case:
                     whole = data[position : position + header.size_bytes]
                     following = max(following, header.next_offset)
                     check_crc(whole, parse_header(whole))
+                    if header.is_control:
+                        continue
                     for record in decode_records(whole):
                         if record.offset >= log.start_offset:
                             found[record.offset] = bytes(record.value or b"")
@@ -289,7 +413,11 @@ class Case:
 
     def use(self, engine):
         """Appends, checkpoints, ticks and a stop: damage at rest takes no directory offline."""
-        items = [engine.append(engine.log(index=index)) for index in range(PARTITIONS) if self.served[index]]
+        items = [
+            engine.append(engine.log(index=index), build_batch([(NOW, b"key", b"value", ())]))
+            for index in range(PARTITIONS + 1)
+            if self.served[index]
+        ]
         engine.tick()
         engine.checkpoint()
         engine.tick()

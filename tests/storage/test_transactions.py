@@ -328,6 +328,7 @@ def test_verify_is_content_with_what_is_written(engine):
         ("longer", "bytes behind the aborted transactions"),
         ("zeros", "a marker at offset|no aborted transaction"),
         ("elsewhere", "no marker of producer id"),
+        ("later", "has a batch at offset"),
     ],
 )
 def test_verify_finds_an_index_that_is_not_what_it_was(engine, damage, told):
@@ -341,6 +342,7 @@ def test_verify_finds_an_index_that_is_not_what_it_was(engine, damage, told):
         "longer": data + data[-34:],
         "zeros": bytes(len(data)),
         "elsewhere": data[:2] + producer + data[10:],
+        "later": data[:10] + (int.from_bytes(data[10:18], "big") + 1).to_bytes(8, "big") + data[18:],
     }[damage]
     if changed is None:
         engine.vfs.unlink(path)
