@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import time
 
@@ -18,6 +19,7 @@ CONFIG = {
     "internal.segment.bytes": "20000",
     "delete.retention.ms": "0",
 }
+RECORDS = 3000
 TIMEOUT_S = 60.0
 
 
@@ -33,7 +35,7 @@ def compacted(tmp_path_factory):
         producer = Producer(
             {"bootstrap.servers": broker.bootstrap, "linger.ms": 5, "compression.type": "lz4"}
         )
-        for number in range(3000):
+        for number in range(RECORDS):
             key = b"key-%d" % rng.randrange(50)
             value = None if rng.random() < 0.05 else b"%d-" % number + rng.randbytes(40).hex().encode()
             producer.produce("c", value, key)
@@ -70,32 +72,24 @@ def test_librdkafka(compacted):
     assert {key: value for key, value in found.items() if value is not None} == expected
 
 
+@pytest.fixture(scope="module")
+def java(compacted, make_driver):
+    broker, _ = compacted
+    return make_driver("java", broker.bootstrap)
+
+
 @pytest.mark.java
 @pytest.mark.parametrize("isolation", ["read_uncommitted", "read_committed"])
-def test_java(compacted, kafka_tools, isolation):
-    broker, latest = compacted
-    done = kafka_tools.run(
-        "org.apache.kafka.tools.consumer.ConsoleConsumer",
-        *(
-            "--bootstrap-server",
-            broker.bootstrap,
-            "--topic",
-            "c",
-            "--from-beginning",
-            "--timeout-ms",
-            "10000",
-        ),
-        *("--isolation-level", isolation),
-        *("--formatter-property", "print.key=true", "--formatter-property", "null.literal=NONE"),
-        *("--formatter-property", "print.offset=true"),
-    )
-    found: dict[bytes, bytes] = {}
-    offsets = []
-    for line in done.stdout.splitlines():
-        offset, key, value = line.split("\t")
-        offsets.append(int(offset.removeprefix("Offset:")))
-        found[key.encode()] = value.encode()
+def test_java(compacted, java, isolation):
+    _, latest = compacted
+    read = java.call("consume", topic="c", spans={0: [0, RECORDS]}, isolation=isolation)
+    offsets = [record["o"] for record in read]
     assert offsets == sorted(set(offsets))
     assert len(offsets) < 1600
-    expected = {key: value for key, value in latest.items() if value is not None}
-    assert {key: value for key, value in found.items() if value != b"NONE"} == expected
+    found = {record["k"]: record["v"] for record in read}
+    expected = {packed(key): packed(value) for key, value in latest.items() if value is not None}
+    assert {key: value for key, value in found.items() if value is not None} == expected
+
+
+def packed(content):
+    return base64.b64encode(content).decode()
