@@ -26,7 +26,7 @@ from logbroker.storage.file_pool import FilePool
 from logbroker.storage.vfs import File
 
 if TYPE_CHECKING:
-    from logbroker.storage.segment import Segment
+    from logbroker.storage.segment_reading import ReadableSegment
 
 OFFSET_ENTRY = struct.Struct(">II")
 TIME_ENTRY = struct.Struct(">qI")
@@ -42,7 +42,7 @@ class MapCache:
         self._pool = pool
         self._max_maps = max_maps
         self._maps: OrderedDict[str, Buffer] = OrderedDict()
-        self.suspects: dict[Segment, None] = {}
+        self.suspects: dict[ReadableSegment, None] = {}
         """Segments whose indexes a lookup found missing or wrong."""
 
     def get(self, path: str, size: int) -> Buffer:

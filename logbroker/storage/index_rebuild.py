@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from logbroker.storage.log import Log
     from logbroker.storage.log_dir import LogDirectory
     from logbroker.storage.segment import Segment
+    from logbroker.storage.segment_reading import ReadableSegment
 
 _log = logs.get("storage")
 
@@ -96,9 +97,11 @@ class IndexRebuilder:
         suspects = self._directory.maps.suspects
         if not suspects or self._busy or self._directory.offline_reason is not None:
             return
-        segment = suspects.popitem()[0]
-        log = self._owner(segment)
-        if log is None or segment.dropped or not segment.written or segment.index_rebuilt:
+        owned = self._owned(suspects.popitem()[0])
+        if owned is None:
+            return
+        log, segment = owned
+        if segment.dropped or not segment.written or segment.index_rebuilt:
             return
         if not segment.placed:  # its name leads to its predecessor's file
             suspects[segment] = None
@@ -111,11 +114,12 @@ class IndexRebuilder:
             lambda found, error: self._rebuilt(log, segment, found, error, sealed=sealed),
         )
 
-    def _owner(self, segment: Segment) -> Log | None:
-        folder = segment.path.rpartition("/")[0]
+    def _owned(self, suspect: ReadableSegment) -> tuple[Log, Segment] | None:
+        """The log that it belongs to, and itself; None if it was taken out."""
+        folder = suspect.path.rpartition("/")[0]
         for log in self._directory.logs.values():
             if log.path == folder:
-                return log if segment in log.segments else None
+                return next(((log, segment) for segment in log.segments if segment is suspect), None)
         return None
 
     def _steps(

@@ -6,7 +6,7 @@ Batches between `durable_end` and `end_offset` are appended but may not be ackno
 the event loop and does no I/O of its own: it assigns offsets and positions and hands each append to its host
 (`CommitPath` of a log directory, or memory), which makes it durable and moves `durable_end`.
 
-No await, and no other append, can come between assigning an offset and queueing the bytes.
+What is read of it is in `log_reading.py`. No await, and no other append, can come between assigning an offset and queueing the bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from zlib import crc32
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError, StorageOfflineError
-from logbroker.base.types import Buffer
 from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import CONTROL_MASK, LOG_OVERHEAD, BatchHeader, stamp
 from logbroker.storage.append import JournalItem
@@ -27,20 +26,20 @@ from logbroker.storage.index import MapCache
 from logbroker.storage.journal_format import BATCH
 from logbroker.storage.leader_epochs import LeaderEpochs
 from logbroker.storage.log_host import LogHost
+from logbroker.storage.log_reading import ReadableLog, segment_base
 from logbroker.storage.producer_state import DuplicateOf, ProducerStates
-from logbroker.storage.segment import MAX_RELATIVE_OFFSET, Reader, Segment
+from logbroker.storage.segment import MAX_RELATIVE_OFFSET, Segment
 from logbroker.storage.transactions import note_marker
 
 _DUPLICATE = 100
 """Kind of an item that waits for a batch which is already on its way; it is never written."""
 
 
-class Log:
+class Log(ReadableLog):
     """One partition's log; every method on the loop."""
 
     __slots__ = (
         "_duplicates",
-        "_refusal",
         "announced_start",
         "compacted",
         "config",
@@ -48,10 +47,6 @@ class Log:
         "cuts",
         "deleted",
         "dirty",
-        "durable_end",
-        "durable_position",
-        "durable_segment",
-        "end_offset",
         "epochs",
         "first_dirty",
         "fresh",
@@ -59,7 +54,6 @@ class Log:
         "host",
         "index",
         "last_flush_ms",
-        "name",
         "on_advance",
         "on_quiet",
         "page_cache",
@@ -68,13 +62,10 @@ class Log:
         "producers",
         "queued_bytes",
         "read_ms",
-        "reads",
         "reads_noted",
         "refused",
         "roll_ms",
         "segment_bytes_max",
-        "segments",
-        "start_offset",
         "swapping",
         "topic",
         "topic_bytes",
@@ -157,7 +148,7 @@ class Log:
         self.last_flush_ms = 0
         self.segment_bytes_max = 1 << 31
         """The host's own bound on a segment, beside `segment.bytes`."""
-        self._refusal: BrokerError | None = None
+        self._refusal = None
         self._duplicates: list[JournalItem] = []
         self.configure(config)
 
@@ -323,131 +314,6 @@ class Log:
             if item.on_done is not None:
                 item.on_done(item)
 
-    @property
-    def refusal(self) -> BrokerError | None:
-        """Why the log can't be used, or None."""
-        return self._refusal
-
-    # Reading
-
-    def segments_from(self, offset: int) -> list[Segment]:
-        """Those that may hold offsets from this one on."""
-        return self.segments[max(bisect_right(self.segments, offset, key=_segment_base) - 1, 0) :]
-
-    def read(
-        self,
-        offset: int,
-        max_bytes: int,
-        reader: Reader,
-        *,
-        to_end: bool = False,
-        below: int | None = None,
-        min_one: bool = True,
-    ) -> list[Buffer]:
-        """Batches from the one that holds `offset` on, at most `max_bytes` (the last may be cut short, as in Kafka).
-
-        Serves up to `durable_end` or, if that is lower, to the batch that begins at `below`; with `to_end` up to the log's
-        end. With `min_one` the first batch comes whole, however large. An empty list at the end of what may be served.
-
-        Raises:
-            BrokerError: OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR.
-            WouldBlockError: see `Reader`.
-
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        end = self.end_offset if to_end else self.durable_end
-        if below is not None and below < end:
-            end = below
-        else:
-            below = None
-        if offset < self.start_offset or offset > end:
-            if not self.start_offset <= offset <= self.end_offset:
-                raise BrokerError(
-                    ErrorCode.OFFSET_OUT_OF_RANGE,
-                    f"offset {offset} of {self.name} is outside [{self.start_offset}, {end}]",
-                )
-            return []
-        if offset == end:
-            return []
-        self.reads += 1
-        segments = self.segments
-        at = len(segments) - 1
-        if offset < segments[at].base_offset:
-            at = bisect_right(segments, offset, key=_segment_base) - 1
-        while at < len(segments):
-            segment = segments[at]
-            located = segment.locate(offset, reader)
-            if located is not None:
-                position, header = located
-                limit = self._limit_of(segment, to_end=to_end)
-                if below is not None and (at + 1 == len(segments) or segments[at + 1].base_offset > below):
-                    cut = segment.locate(below, reader)
-                    if cut is not None:
-                        limit = min(limit, cut[0])
-                if header.next_offset > end and position >= limit:
-                    return []
-                size = limit - position
-                if size > max_bytes:
-                    first = header.length + LOG_OVERHEAD
-                    size = max(max_bytes, first) if min_one else max_bytes
-                    if not min_one and first > max_bytes:
-                        return []
-                return segment.read(position, size, reader)
-            at += 1
-            if at < len(segments):
-                offset = segments[at].base_offset
-                if offset >= end:
-                    return []
-        return []
-
-    def _limit_of(self, segment: Segment, *, to_end: bool) -> int:
-        if to_end or segment.base_offset < self.durable_segment:
-            return segment.size
-        return self.durable_position if segment.base_offset == self.durable_segment else 0
-
-    def find_timestamp(
-        self, timestamp_ms: int, reader: Reader, from_offset: int = 0
-    ) -> tuple[BatchHeader, list[Buffer]] | None:
-        """The first durable batch with a record at or after `timestamp_ms`, whole; None if there is none.
-
-        Batches that end before `from_offset`, or before the log's start, are passed over.
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        from_offset = max(from_offset, self.start_offset)
-        for segment in self.segments_from(from_offset):
-            segment.load_times(reader)
-            if segment.max_timestamp < timestamp_ms:
-                continue
-            found = segment.find_timestamp(timestamp_ms, reader, from_offset)
-            if found is not None:
-                position, header = found
-                if position >= self._limit_of(segment, to_end=False):
-                    return None
-                return header, segment.read(position, header.length + LOG_OVERHEAD, reader)
-        return None
-
-    def max_timestamp_batch(self, reader: Reader) -> tuple[BatchHeader, list[Buffer]] | None:
-        """The batch that holds the largest timestamp, whole; None in an empty log.
-
-        A segment whose largest timestamp was deleted (`delete_records`) doesn't compete.
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        standing: list[Segment] = []
-        for segment in self.segments:
-            segment.load_times(reader)
-            if segment.max_timestamp >= 0 and segment.max_timestamp_offset >= self.start_offset:
-                standing.append(segment)
-        if not standing:
-            return None
-        best = max(standing, key=lambda segment: segment.max_timestamp)
-        located = best.locate(best.max_timestamp_offset, reader)
-        if located is None or located[0] >= self._limit_of(best, to_end=False):
-            return None
-        return located[1], best.read(located[0], located[1].length + LOG_OVERHEAD, reader)
-
     # Trimming
 
     def delete_records(self, offset: int, on_done: Callable[[ErrorCode], None]) -> None:
@@ -479,18 +345,6 @@ class Log:
         self.epochs.truncate_start(self.start_offset)
         return dropped
 
-    def locate_cut(self, offset: int, reader: Reader) -> tuple[int, int, int]:
-        """(segment base, byte position, log end) of a cut at `offset`; at the base of the batch that holds it.
-
-        Raises WouldBlockError, OSError, CorruptionError.
-        """
-        segment = self.segments[max(bisect_right(self.segments, offset, key=_segment_base) - 1, 0)]
-        located = segment.locate(offset, reader)
-        if located is None:  # the segment's batches end before it: a gap that compaction left
-            return segment.base_offset, segment.size, offset
-        position, header = located
-        return segment.base_offset, position, min(offset, header.base_offset)
-
     def cut_to(
         self, base: int, position: int, end_offset: int, maps: MapCache
     ) -> tuple[Segment, list[Segment], int, bool]:
@@ -502,7 +356,7 @@ class Log:
 
         """
         segments = self.segments
-        at = bisect_right(segments, base, key=_segment_base) - 1
+        at = bisect_right(segments, base, key=segment_base) - 1
         segment = segments[at]
         removed = segments[at + 1 :]
         tails = sum(item.size for part in segments[at:] for item in part.tail)
@@ -540,10 +394,6 @@ class Log:
 
     def __repr__(self) -> str:
         return f"<log {self.name} {self.start_offset}..{self.durable_end}..{self.end_offset}>"
-
-
-def _segment_base(segment: Segment) -> int:
-    return segment.base_offset
 
 
 def storage_error(log: Log, reason: str) -> StorageOfflineError:

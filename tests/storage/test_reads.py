@@ -93,8 +93,8 @@ def test_lookups_by_time_from_a_cold_disk():
 
 def test_learning_timestamps_goes_on_where_it_was(monkeypatch):
     """A segment without a time index, larger than the loop may read at a time."""
-    monkeypatch.setattr("logbroker.storage.segment._LONG_WALK_BYTES", 5000)
-    monkeypatch.setattr("logbroker.storage.segment.SCAN_BYTES", 1000)
+    monkeypatch.setattr("logbroker.storage.segment_reading._LONG_WALK_BYTES", 5000)
+    monkeypatch.setattr("logbroker.storage.segment_reading.SCAN_BYTES", 1000)
     monkeypatch.setattr("logbroker.storage.reader.SCAN_BYTES", 1000)
     for cached in (lambda _: None, lambda size: size):
         cold = Cold(cached)

@@ -155,8 +155,8 @@ def filled(path, *, batches=300, **options):
 
 def short_walks(monkeypatch):
     """What happens to segments of gigabytes happens to these small ones."""
-    monkeypatch.setattr("logbroker.storage.segment._LONG_WALK_BYTES", 2000)
-    monkeypatch.setattr("logbroker.storage.segment.SCAN_BYTES", 700)
+    monkeypatch.setattr("logbroker.storage.segment_reading._LONG_WALK_BYTES", 2000)
+    monkeypatch.setattr("logbroker.storage.segment_reading.SCAN_BYTES", 700)
     monkeypatch.setattr("logbroker.storage.reader.SCAN_BYTES", 700)
 
 
