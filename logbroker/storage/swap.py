@@ -98,7 +98,7 @@ class Swaps:
         def named(files: dict[str, File] | None, error: BaseException | None) -> None:
             if error is not None or files is None:
                 directory.fail(error or OSError("a cleaned segment got no name"))
-                on_done(False)
+                self._give_up(log, on_done)
                 return
             directory.enqueue(
                 JournalItem(
@@ -117,12 +117,18 @@ class Swaps:
 
         def announced(item: JournalItem, files: dict[str, File]) -> None:
             if item.error:
-                on_done(False)
+                self._give_up(log, on_done)
             else:
                 directory.checkpointer.exclusively(lambda: self._swap(log, olds, cleaned, files, on_done))
 
         stem = olds[0].stem
         directory.executor.submit("writer", directory.guarded(self._name_steps(stem, cleaned)), named)
+
+    def _give_up(self, log: Log, on_done: Done) -> None:
+        """The directory is offline: those who wait for the swap's end go on to hear of that."""
+        log.swapping = False
+        on_done(False)
+        self._directory.commit_path.run_quiet(log)
 
     def _name_steps(self, stem: str, cleaned: Cleaned) -> Steps[dict[str, File]]:
         vfs = self._directory.vfs
@@ -142,7 +148,7 @@ class Swaps:
         directory = self._directory
         if directory.offline_reason is not None:
             directory.checkpointer.release()
-            on_done(False)
+            self._give_up(log, on_done)
             return
         fresh = _segment_of(log, olds, cleaned)
         at = log.segments.index(olds[0])
@@ -162,7 +168,7 @@ class Swaps:
             if error is not None:
                 directory.fail(error)
                 directory.checkpointer.release()
-                on_done(False)
+                self._give_up(log, on_done)
                 return
             directory.pool.replaced(files)
             for path in others if cleaned.aborted else [*others, fresh.transaction_index_path]:

@@ -67,6 +67,7 @@ class Truncations:
             log.truncating = False
             for on_done in waiting:
                 on_done(ErrorCode.KAFKA_STORAGE_ERROR)
+            self._directory.commit_path.run_quiet(log)
 
     def _begin(self, log: Log, offset: int) -> None:
         if log not in self._active:  # the directory failed meanwhile

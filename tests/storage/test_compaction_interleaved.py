@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 
@@ -203,6 +204,26 @@ def test_a_swap_that_waits_is_not_begun_once_the_topic_is_compacted_no_more(engi
 
     clean(engine, log, Interrupted(engine.vfs, change, behind="group"))
     assert records(engine, log) == before
+
+
+def test_whoever_waits_for_a_swap_hears_that_its_directory_failed(tmp_path):
+    """A deletion that never ended would keep its request waiting, a pass its process."""
+    with Engine(tmp_path) as engine:
+        log = engine.create(**COMPACT)
+        fill(engine, log)
+        gone = []
+        rename = engine.vfs.rename
+
+        def failing(source, target):
+            if target.endswith(".swap"):
+                engine.directory.delete_log(log, lambda: gone.append(True))
+                raise OSError(errno.EIO, "broken", source)
+            rename(source, target)
+
+        engine.vfs.rename = failing
+        clean(engine, log)
+        assert engine.offline
+        assert gone == [True]
 
 
 def test_transactions_that_nobody_reads_leave_nothing_in_memory(engine):
