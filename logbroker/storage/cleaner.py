@@ -67,9 +67,9 @@ class Cleaner:
             and not log.uncleanable
             and log.refusal is None
             and not log.truncating
-            and all(
-                log.path != other.path for other in self._running
-            )  # a deleted topic's pass may yet write there
+            and not any(
+                log.path == other.path for other in self._running
+            )  # a deleted topic's may write there yet
             and not self._directory.closing
             and self._directory.stats.checkpoints > 0  # until then the ring tells of an earlier life's swaps
             and self._retry_ms.get(log, 0) <= now_ms

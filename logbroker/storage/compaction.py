@@ -248,6 +248,7 @@ class Compaction:
                         batch = left.batch
                         if batch is None:
                             lost += 1
+                            room += header.size_bytes
                             continue
                         kept += left.records
                         if left.original:
@@ -257,7 +258,7 @@ class Compaction:
                         if growth > room:  # a horizon makes small records longer
                             output.add(memoryview(buffer)[at : at + header.size_bytes], header)
                             continue
-                        room -= max(growth, 0)
+                        room -= growth
                         rebuilt += 1
                         output.add(batch, left.header)
                 finally:

@@ -12,6 +12,7 @@ from logbroker.config.topic import TopicConfig
 from logbroker.records.batch import Codec, iter_batches, parse_header
 from logbroker.records.builder import build_batch
 from logbroker.records.iterator import decode_records
+from logbroker.storage import compaction
 from logbroker.storage.cleaner import CleanerOptions
 from logbroker.storage.cleaner_process import LocalRunner, ProcessRunner
 from logbroker.storage.cleaning_choice import assess
@@ -198,6 +199,16 @@ def test_a_full_map_ends_the_pass_and_the_next_goes_on(engine):
     assert len(ends) > 2
     assert ends == sorted(set(ends))
     assert {key: (offset, value) for offset, _, key, value in records(engine, log)} == latest
+
+
+def test_what_goes_makes_room_for_horizons_in_a_segment_of_the_greatest_size(engine, monkeypatch):
+    log = engine.create(**COMPACT)
+    put(engine, log, (b"a", b"1" * 50))
+    put(engine, log, (b"a", None))
+    monkeypatch.setattr(compaction, "SEGMENT_BYTES_MAX", log.segments[0].size)
+    clean(engine, log)
+    header = parse_header(b"".join(log.read(1, 1 << 20, engine.directory.reader())))
+    assert header.has_delete_horizon
 
 
 def test_records_without_a_key_go(engine):
