@@ -39,6 +39,7 @@ RETRY_MS = 900_000
 """How long a partition is left alone after a pass that failed."""
 MAP_BYTES_MAX = (1 << 31) - 1
 """What one pass may take for its map (Kafka's bound)."""
+_OTHER_CODE = "the cleaner's process answers something else than it was asked; was logbroker upgraded without a restart?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,10 @@ class _Pass:
             self._failed(error or CleanerError("nothing was indexed"))
             return
         stats.cleaner_read_bytes += indexed.bytes_read
+        numbers = [number for group in indexed.groups for number in group]
+        if numbers != list(range(len(numbers))) or len(numbers) > len(self._segments):
+            self._failed(CleanerError(_OTHER_CODE))
+            return
         if indexed.end_offset <= self._job.first_dirty:
             self._give_up(
                 f"the batch at offset {self._job.first_dirty} alone has more keys than log.cleaner.dedupe.buffer.size holds"
@@ -213,6 +218,11 @@ class _Pass:
         if error is not None or cleaned is None:
             self._remove_files(olds)
             self._failed(error or CleanerError("nothing was written"))
+            return
+        ends = {source.base_offset: source.next_base for source in self._job.sources}
+        if (cleaned.base_offset, cleaned.next_base) != (olds[0].base_offset, ends[olds[-1].base_offset]):
+            self._remove_files(olds)
+            self._failed(CleanerError(_OTHER_CODE))
             return
         stats.cleaner_read_bytes += cleaned.bytes_read
         stats.cleaner_written_bytes += cleaned.size_bytes

@@ -6,6 +6,7 @@ import errno
 import os
 import uuid
 
+import msgspec
 import pytest
 from storage.support import NOW, Engine
 from storage.test_compaction import COMPACT, clean, fill, put, records
@@ -249,3 +250,32 @@ def test_a_job_is_of_the_segments_that_were_assessed(engine):
     log.delete_records(1, lambda _: None)
     engine.run()
     assert [source.next_base for source in job_of(found, CleanerOptions(), NOW).sources] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("half", "lie"),
+    [
+        ("index", {"groups": [[1], [0]]}),
+        ("index", {"groups": [list(range(1000))]}),
+        ("rewrite", {"next_base": 1 << 40}),
+        ("rewrite", {"base_offset": 1}),
+    ],
+)
+def test_an_answer_about_other_segments_fails_the_pass(engine, half, lie):
+    class Liar(LocalRunner):
+        def index_steps(self, job):
+            found = yield from super().index_steps(job)
+            return msgspec.structs.replace(found, **lie) if half == "index" else found
+
+        def rewrite_steps(self, group):
+            cleaned = yield from super().rewrite_steps(group)
+            return msgspec.structs.replace(cleaned, **lie) if half == "rewrite" else cleaned
+
+    log = engine.create(**COMPACT)
+    fill(engine, log)
+    before = records(engine, log)
+    clean(engine, log, Liar(engine.vfs))
+    assert records(engine, log) == before
+    assert engine.directory.stats.cleaner_failures == 1
+    engine.reopen(cleanly=False)
+    assert records(engine, engine.log()) == before
