@@ -131,30 +131,42 @@ def test_a_round_of_accidents(play, seed):
 
 
 @pytest.mark.timeout(300)
-def test_from_the_classic_protocol_to_the_consumer_protocol_and_back(play, seed):
+def test_groups_change_their_protocol(play, seed):
+    """One group from the classic protocol to the consumer protocol and back, beside another that is converted once."""
+    moving, moves = moved(seed)
+    converted, accident = converted_while_members_wait_to_join(seed)
+    play(
+        [*moving, *converted],
+        rounds=[sorted([*moves[0], *accident], key=lambda action: action.at_s), *moves[1:]],
+    )
+
+
+def moved(seed):
+    """Who is there first, and what they do round by round."""
     run = f"moving-{new_run(seed)}"
     classic = [Slot(f"classic-{library}", run, library) for library in ("kafka_python", "aiokafka")]
     consumer = [Slot(f"consumer-{library}", run, library, "consumer") for library in ("confluent", "java")]
     moves = [*zip(classic, consumer, strict=True), *zip(consumer, classic, strict=True)]
-    rounds = [[Action(0.0, ActionKind.JOIN, to), Action(2.0, ActionKind.LEAVE, of)] for of, to in moves]
-    play(classic, rounds=rounds)
+    return classic, [
+        [Action(0.0, ActionKind.JOIN, to), Action(2.0, ActionKind.LEAVE, of)] for of, to in moves
+    ]
 
 
-@pytest.mark.timeout(300)
-def test_converted_while_members_wait_to_join(play, seed):
+def converted_while_members_wait_to_join(seed):
+    """Who is there first, and what they do."""
     run = f"converted-{new_run(seed)}"
     sleeper, *others = (
-        Slot(f"classic-{library}-{number}", run, library)
+        Slot(f"waiting-{library}-{number}", run, library)
         for number, library in enumerate(("aiokafka", "kafka_python", "confluent", "aiokafka"))
     )
-    consumer = Slot("consumer-confluent", run, "confluent", "consumer")
+    consumer = Slot("converting-confluent", run, "confluent", "consumer")
     accident = [
         Action(0.0, ActionKind.PAUSE, sleeper),  # so the others' JoinGroup has to wait
         Action(0.2, ActionKind.JOIN, others[-1]),
         Action(2.0, ActionKind.JOIN, consumer),
         Action(3.5, ActionKind.RESUME, sleeper),
     ]
-    play([sleeper, *others[:-1]], rounds=[accident])
+    return [sleeper, *others[:-1]], accident
 
 
 @pytest.mark.long
