@@ -309,11 +309,8 @@ class Rebuild:
             entry.segment_base, entry.position, entry.position + entry.length
         ):
             if header.base_offset < offset or header.next_offset > entry.next_offset:
-                raise CorruptionError(
-                    path,
-                    position,
-                    f"batch {header.base_offset}..{header.next_offset} where offset {offset} was expected",
-                )
+                what = f"batch {header.base_offset}..{header.next_offset} where offset {offset} was expected"
+                raise CorruptionError(path, position, what)
             offset = header.next_offset
             self._note(header, entry.segment_base, position, batch)
             yield
