@@ -76,7 +76,9 @@ class Changes:
 
     def refreshed(self) -> None:
         """The subscribed topics were looked at; on no record."""
-        self._set("refresh_due", False)
+        self._group.refresh_due = False
+        # Whatever it was: a topic may change before this is taken back.
+        self._undo.append(partial(setattr, self._group, "refresh_due", True))
 
     def regex(self, regex: str, resolved: ResolvedRegex | None) -> None:
         """A regular expression stands for other topics, or nobody subscribes to it any more."""

@@ -61,8 +61,8 @@ def to_consumer_group(group: ClassicGroup, topics: Topics, at: Moment) -> tuple[
     """The consumer group that `group` becomes, and the records that make it so.
 
     Raises:
-        BrokerError: GROUP_ID_NOT_FOUND: its members' metadata can't be read, or is of a custom assignor that has data of its own
-            in assignments, which would be lost.
+        BrokerError: GROUP_ID_NOT_FOUND: its members' metadata can't be read, or is of a custom assignor: one that has data of its
+            own in assignments, which would be lost, or shares a partition among members, which a consumer group can't.
 
     """
     upgraded = ConsumerGroup(group.group_id)
@@ -73,6 +73,12 @@ def to_consumer_group(group: ClassicGroup, topics: Topics, at: Moment) -> tuple[
         except ValueError as error:
             _log.warning("a classic group can't be upgraded", group=group.group_id, reason=str(error))
             raise _no_upgrade(group, f"because {error}") from None
+        if any(
+            upgraded.owner(topic_id, partition) is not None
+            for topic_id, partitions in target.items()
+            for partition in partitions
+        ):
+            raise _no_upgrade(group, "because its assignment gives a partition to more than one member")
         upgraded.target[member.member_id] = target
         upgraded.put_member(
             ConsumerMember(
@@ -144,7 +150,7 @@ def to_classic_group(
 
 
 def _assigned(member: Member, topics: Topics) -> Target:
-    """What the leader gave a member, by topic id; nothing if it hasn't been given anything yet."""
+    """What the leader gave a member of what there is, by topic id; nothing if it hasn't been given anything yet."""
     if not member.assignment:
         return {}
     assignment = read_assignment(member.assignment)
@@ -155,8 +161,11 @@ def _assigned(member: Member, topics: Topics) -> Target:
     found: dict[UUID, frozenset[int]] = {}
     for each in assignment.assigned_partitions:
         topic_id = topics.id_of(each.topic)
-        if topic_id is not None and each.partitions:
-            found[topic_id] = frozenset(each.partitions)
+        if topic_id is not None:
+            count = topics.partition_count(topic_id)
+            partitions = found.get(topic_id, frozenset()).union(p for p in each.partitions if 0 <= p < count)
+            if partitions:
+                found[topic_id] = partitions
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from logbroker.groups.classic.rebalance import Moment
 from logbroker.groups.consumer.assignors import ASSIGNORS
 from logbroker.groups.consumer.assignors.spec import GroupSpec, MemberSpec
 from logbroker.groups.consumer.changes import Changes
-from logbroker.groups.consumer.group import ConsumerGroup
+from logbroker.groups.consumer.group import ConsumerGroup, Deadlines
 from logbroker.groups.consumer.limits import REGEX_REFRESH_MIN_MS, Limits
 from logbroker.groups.consumer.member import (
     NO_TARGET,
@@ -228,6 +229,9 @@ class Engine:
         changes.assignment(moved)
         if moved.classic is None:
             deadlines = group.deadlines_of(moved.member_id)
+            changes.on_undo(
+                partial(_restore_rebalance, deadlines, deadlines.rebalance, deadlines.rebalance_epoch)
+            )
             if moved.state is MemberState.UNREVOKED_PARTITIONS:
                 deadlines.rebalance = at.now + moved.rebalance_timeout_ms / 1000
                 deadlines.rebalance_epoch = moved.epoch
@@ -246,6 +250,9 @@ class Engine:
             else member.classic.session_timeout_ms
         )
         deadlines = group.deadlines_of(member.member_id)
+        if member.classic is None:
+            # It may have been a member under the classic protocol until now.
+            deadlines.join = deadlines.sync = inf
         deadlines.session = at.now + timeout_ms / 1000
         group.wake(deadlines.session)
 
@@ -267,7 +274,7 @@ class Engine:
             if member is None:
                 del group.deadlines[member_id]
                 continue
-            if deadlines.rebalance <= at.now and member.epoch != deadlines.rebalance_epoch:
+            if deadlines.rebalance <= at.now and not _must_give_up(member, deadlines.rebalance_epoch):
                 deadlines.rebalance = inf
             if deadlines.first() > at.now:
                 continue
@@ -305,6 +312,17 @@ class Engine:
             if not group.regex_members[regex]:
                 changes.regex(regex, None)
         changes.group_epoch(group.epoch + 1, metadata_hash(group.subscribed_names(), topics))
+
+
+def _must_give_up(member: ConsumerMember, epoch: int) -> bool:
+    """Whether a member under the consumer protocol still hasn't given up what it was told to in `epoch`."""
+    return (
+        member.classic is None and member.state is MemberState.UNREVOKED_PARTITIONS and member.epoch == epoch
+    )
+
+
+def _restore_rebalance(deadlines: Deadlines, rebalance: float, epoch: int) -> None:
+    deadlines.rebalance, deadlines.rebalance_epoch = rebalance, epoch
 
 
 def _spec(group: ConsumerGroup, topics: Topics) -> GroupSpec:

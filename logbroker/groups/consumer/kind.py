@@ -219,7 +219,10 @@ class ConsumerKind:
 
         if not joined.downgrade:
             self._write(changes, done)
-        elif not self._migration.downgrade(changes, (), topics, done, rebalance=joined.subscription_changed):
+            return waiter
+        # Who is on the way to a target that nobody follows any more leaves partitions without an owner behind.
+        rebalance = joined.subscription_changed or group.state is not GroupState.STABLE
+        if not self._migration.downgrade(changes, (), topics, done, rebalance=rebalance):
             changes.undo()
             waiter.set(join_refusal(ErrorCode.GROUP_ID_NOT_FOUND, NO_MEMBER_ID))
         return waiter

@@ -123,7 +123,11 @@ class Migration:
         """
         self._log.write(tombstones, lambda _: None, partial(self._table.put, group))
         self._table.remove(group)
-        return self._classic.join_new(request, origin)
+        waiter = self._classic.join_new(request, origin)
+        if group.group_id not in self._table.groups:
+            # It was turned away; the group's offsets stay, in a group that only stores them.
+            self._table.put(ClassicGroup(group.group_id, self._table.moment().now_ms))
+        return waiter
 
     def downgrade(
         self,

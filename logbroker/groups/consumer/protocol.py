@@ -142,7 +142,10 @@ class ConsumerProtocol:
         if (
             request.member_epoch == JOINING_EPOCH
             or _is_full(request)
-            or _partitions(moved.assigned) != _partitions(member.assigned)
+            or (
+                moved.assigned is not member.assigned
+                and _partitions(moved.assigned) != _partitions(member.assigned)
+            )
         ):
             response.assignment = Assignment(
                 [

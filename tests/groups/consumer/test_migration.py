@@ -6,108 +6,18 @@ from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue, group_metadata_key
 from logbroker.groups.classic.group import ClassicGroup
-from logbroker.groups.classic.joining import Origin
 from logbroker.groups.classic.states import State
-from logbroker.groups.consumer.embedded import read_assignment
 from logbroker.groups.consumer.group import ConsumerGroup, GroupState
 from logbroker.groups.kind import Committer
 from logbroker.groups.machine import NewOffset
+from logbroker.testing.consumer_shard import ALL, OLD, ORIGIN, Group, assigned, owned, subscription
 from logbroker.testing.consumer_world import on_record
-from logbroker.wire.messages.consumer_group_heartbeat import (
-    ConsumerGroupHeartbeatRequest,
-    ConsumerGroupHeartbeatRequestTopicPartitions,
-)
-from logbroker.wire.messages.heartbeat import HeartbeatRequest
 from logbroker.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
-from logbroker.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
-
-ORIGIN = Origin("client", "/127.0.0.1")
-OLD = Origin("client", "/127.0.0.1", requires_member_id=False)
-ALL = bytes((0, 1, 0, 0, 0, 1, 0, 1)) + b"t" + bytes((0, 0, 0, 4, *(b for i in range(4) for b in (0, 0, 0, i)))) + b"\xff" * 4  # fmt: skip
-
-
-def subscription(*owned):
-    listed = b"".join(index.to_bytes(4, "big") for index in owned)
-    head = b"\x00\x01\x00\x00\x00\x01\x00\x01t\xff\xff\xff\xff"
-    if not owned:
-        return head + b"\x00\x00\x00\x00"
-    return head + b"\x00\x00\x00\x01\x00\x01t" + len(owned).to_bytes(4, "big") + listed
-
-
-class Group:
-    """What a test asks of the group `g`."""
-
-    def __init__(self, bench):
-        self.bench = bench
-
-    @property
-    def kind(self):
-        return self.bench.machine.consumer
-
-    @property
-    def group(self):
-        return self.bench.machine.groups.get("g")
-
-    def ask(self, member, epoch=0, *, topics=None, owned=None, **more):
-        if epoch == 0:
-            more = {"rebalance_timeout_ms": 60_000, **more}
-            owned, topics = owned or [], topics or (None if "subscribed_topic_regex" in more else ["t"])
-        said = None
-        if owned is not None:
-            topic_id = self.bench.known_topics.ids["t"]
-            said = [ConsumerGroupHeartbeatRequestTopicPartitions(topic_id, list(owned))] if owned else []
-        request = ConsumerGroupHeartbeatRequest(
-            "g", member, epoch, subscribed_topic_names=topics, topic_partitions=said, **more
-        )
-        return self.kind.consumer_heartbeat(request, ORIGIN)
-
-    def beat(self, *given, **more):
-        waiter = self.ask(*given, **more)
-        self.bench.settle()
-        assert waiter.done
-        return waiter._value
-
-    def join(self, member="", metadata=None, *, instance=None, origin=OLD):
-        protocols = [JoinGroupRequestProtocol("range", subscription() if metadata is None else metadata)]
-        request = JoinGroupRequest("g", 45_000, 60_000, member, instance, "consumer", protocols)
-        waiter = self.bench.machine.join(request, origin)
-        self.bench.settle()
-        return waiter
-
-    def sync(self, generation, member, assignment=None):
-        brought = [] if assignment is None else [SyncGroupRequestAssignment(member, assignment)]
-        request = SyncGroupRequest("g", generation, member, None, "consumer", "range", brought)
-        waiter = self.bench.machine.sync(request)
-        self.bench.settle()
-        return waiter._value
-
-    def heartbeat(self, generation, member):
-        return self.bench.machine.heartbeat(HeartbeatRequest("g", generation, member))
-
-    def commit(self, member, epoch):
-        return self.bench.machine.check_commit("g", Committer(member, None, epoch, False, 9))
-
-    def classic_member(self):
-        """A classic group, with one member that has all; its id."""
-        waiter = self.join()
-        self.bench.advance(3100)
-        self.bench.settle()
-        member = waiter._value.member_id
-        assert self.sync(1, member, ALL).error_code == ErrorCode.NONE
-        return member
 
 
 @pytest.fixture
 def it(bench):
     return Group(bench)
-
-
-def assigned(response):
-    return sorted(p for each in response.assignment.topic_partitions for p in each.partitions)
-
-
-def owned(assignment):
-    return sorted(p for each in read_assignment(assignment).assigned_partitions for p in each.partitions)
 
 
 # ---- durability
