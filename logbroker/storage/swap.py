@@ -12,7 +12,7 @@
 
 Crash story: before the entry is durable the `.cleaned` and `.swap` files are nobody's, and the next start removes them. From then on
 recovery finishes the swap: a `.swap` file that is there takes its place before anything else is looked at (`finish_steps`); if it isn't
-there, it is in its place. The entry stays in the ring until a checkpoint that begins after the folder was synced has published the new
+there, it is in its place, and the folder is synced all the same. The entry stays in the ring until a checkpoint that begins after the folder was synced has published the new
 segment's size: a point never speaks of a file whose name isn't durable, and a missing or short file is corruption as ever.
 
 The ring may hold batches of the replaced segments still. All of them are covered by the point that recovery begins with, because only
@@ -244,14 +244,17 @@ def finish_steps(vfs: Vfs, folder: str, entry: Entry, *, cut: bool) -> Steps[Non
     Raises CorruptionError: neither the `.swap` file nor its segment is what was announced.
     """
     path = f"{folder}/{file_name(entry.segment_base)}"
+    others: list[int] = []
     if vfs.exists(path + SWAP_SUFFIX):
         size = vfs.file_size(path + SWAP_SUFFIX)
         if size != entry.position:
             what = f"a compacted segment of {entry.position} bytes has {size}"
             raise CorruptionError(path + SWAP_SUFFIX, min(size, entry.position), what)
-        names = vfs.listdir(folder)
-        others = [base for base in bases_of(names) if entry.segment_base < base < entry.next_offset]
-        yield from place_steps(vfs, folder, entry.segment_base, others, remove=True)
+        others = [
+            base for base in bases_of(vfs.listdir(folder)) if entry.segment_base < base < entry.next_offset
+        ]
     elif not cut and vfs.exists(path) and vfs.file_size(path) > entry.position:
         what = f"its compacted successor of {entry.position} bytes is missing"
         raise CorruptionError(path, entry.position, what)
+    # Where it is in its place already that may be in the page cache only: the process that renamed it was killed.
+    yield from place_steps(vfs, folder, entry.segment_base, others, remove=True)
