@@ -130,9 +130,9 @@ class CoordinatorModel:
         keys = [key for key in self.changes if key[0] == group]
         return promise, [self.begin_change(key, None) for key in keys]
 
-    def touch(self, group: str) -> None:
-        """Somebody asks for what may begin a group."""
-        self.touched[group] = self.now()
+    def touch(self, group: str, at: int | None = None) -> None:
+        """Somebody asks for what may begin a group; `at` NEVER: nobody knows when that will be done."""
+        self.touched[group] = max(self.touched.get(group, 0), self.now() if at is None else at)
 
     def promise_epoch(self, group: str, epoch: int) -> None:
         """A member was told."""

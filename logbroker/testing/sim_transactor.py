@@ -7,7 +7,7 @@ from typing import Final
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.records.builder import BatchBuilder
-from logbroker.testing.model_coordinators import CoordinatorModel, OffsetKey, Transaction
+from logbroker.testing.model_coordinators import NEVER, CoordinatorModel, OffsetKey, Transaction
 from logbroker.testing.sim_coordinator_clients import UNDECIDED, Client
 from logbroker.testing.sim_coordinators import DATA_TOPIC, PARTITIONS, SimCoordinators
 from logbroker.transactions.decisions import Producer
@@ -151,7 +151,7 @@ class Transactor(Client):
         )
 
     def _commit_offset(self, producer: Producer, key: OffsetKey) -> None:
-        self.model.touch(key[0])
+        self.model.touch(key[0], NEVER)  # the offset is written when the transaction's coordinator has agreed
         transactions = self.process.transactions
         if self.version == 0 and key[0] not in self.added:
 
