@@ -37,6 +37,7 @@ from logbroker.groups.classic.replies import join_refusal, sync_refusal
 from logbroker.groups.consumer.kind import ConsumerServices
 from logbroker.groups.consumer.limits import SettingsLimits
 from logbroker.groups.consumer.topics import ImageTopics
+from logbroker.groups.consumer.turns import Turns
 from logbroker.groups.consumer_requests import ConsumerRequests
 from logbroker.groups.deletions import delete_groups, delete_offsets
 from logbroker.groups.errors import write_error
@@ -142,7 +143,10 @@ class GroupService:
         self._protocol = ClassicProtocol(_limits(metadata.image))
         call_soon = defer or asyncio.get_running_loop().call_soon
         consumer = ConsumerServices(
-            SettingsLimits(lambda: metadata.image), lambda: ImageTopics(metadata.image), call_soon
+            SettingsLimits(lambda: metadata.image),
+            lambda: ImageTopics(metadata.image),
+            call_soon,
+            Turns(call_soon),
         )
         self._machine_services = GroupServices(
             self._protocol, clock, timers, self._topic_id, self._retention_ms, consumer

@@ -18,7 +18,7 @@ from logbroker.groups.consumer.group import ConsumerGroup
 from logbroker.groups.consumer.limits import ConsumerLimits, GroupTimes
 from logbroker.groups.consumer.protocol import ConsumerProtocol
 from logbroker.groups.consumer.records import REPLAYED, group_of, replay
-from logbroker.groups.consumer.regexes import resolve
+from logbroker.groups.consumer.regexes import look_up
 from logbroker.wire.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatRequestTopicPartitions,
@@ -167,7 +167,13 @@ class World:
 
     def look_up(self) -> None:
         """What the machine does after a heartbeat that says so."""
-        found = resolve(list(self.group.regex_members), self.topics, self.at.now_ms)
+        steps = look_up(list(self.group.regex_members), self.group.regexes, self.topics, self.at.now_ms)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found = end.value
+                break
         self.change(lambda changes: self.protocol.resolved(changes, found, self.topics))
         self.group.new_topics = False
 

@@ -18,6 +18,7 @@ from logbroker.config.settings import Settings
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.groups.classic.protocol import ClassicLimits, ClassicProtocol, Origin
 from logbroker.groups.consumer.kind import ConsumerServices
+from logbroker.groups.consumer.turns import Turns
 from logbroker.groups.kind import Committer
 from logbroker.groups.machine import GroupMachine, GroupServices, NewOffset
 from logbroker.groups.service import GroupService
@@ -73,6 +74,7 @@ class GroupBench(Bench[GroupMachine]):
                         bench.limits,
                         lambda: bench.known_topics,
                         bench.services.defer,
+                        Turns(bench.services.defer),
                     ),
                 ),
             ),

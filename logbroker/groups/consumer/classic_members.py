@@ -16,6 +16,7 @@ from uuid import UUID
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.groups.classic.joining import Origin
+from logbroker.groups.classic.member import protocols_of
 from logbroker.groups.classic.rebalance import Moment
 from logbroker.groups.classic.replies import join_refusal
 from logbroker.groups.consumer.changes import Changes
@@ -256,7 +257,7 @@ def _described(
         rebalance_timeout_ms=request.rebalance_timeout_ms,
         classic=ClassicMetadata(
             request.session_timeout_ms,
-            tuple((each.name, bytes(each.metadata)) for each in request.protocols),
+            tuple(protocols_of(request.protocols).items()),
         ),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from typing import Final
@@ -37,11 +37,16 @@ class GroupState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRegex:
-    """The topics a regular expression stands for, in which metadata version, found at which wall-clock time (ms)."""
+    """The topics a regular expression stands for, in which metadata version, found at which wall-clock time (ms).
+
+    Attributes:
+        names: All topics that it was looked up among; on no record, and empty after a load.
+    """
 
     topics: frozenset[str]
     version: int
     timestamp_ms: int
+    names: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
 
 @dataclass(slots=True)

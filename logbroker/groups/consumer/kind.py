@@ -36,8 +36,9 @@ from logbroker.groups.consumer.member import (
 )
 from logbroker.groups.consumer.migration import ClassicSide, Migration
 from logbroker.groups.consumer.protocol import ConsumerProtocol
-from logbroker.groups.consumer.regexes import resolve
+from logbroker.groups.consumer.regexes import Lookup, look_up
 from logbroker.groups.consumer.topics import Topics
+from logbroker.groups.consumer.turns import Turns
 from logbroker.groups.errors import write_error
 from logbroker.groups.kind import Committer, GroupTable, PartitionCheck, Summary
 from logbroker.wire.messages.consumer_group_heartbeat import (
@@ -68,11 +69,13 @@ class ConsumerServices:
     Attributes:
         topics: The topics as they are now.
         defer: Calls back at the end of the loop tick.
+        turns: For what takes long; the same for all shards.
     """
 
     limits: Limits
     topics: Callable[[], Topics]
     defer: Callable[[Callable[[], None]], object]
+    turns: Turns
 
 
 class ConsumerKind:
@@ -146,7 +149,7 @@ class ConsumerKind:
             self._migration.release(former)
         if lookup and self._is_here(group):
             group.resolving = True
-            self._services.defer(partial(self._look_up, group))
+            self._services.turns.add(partial(self._look_up, group, self._lookup(group)))
 
     def _leave(
         self, request: ConsumerGroupHeartbeatRequest, waiter: Completion[ConsumerGroupHeartbeatResponse]
@@ -170,17 +173,32 @@ class ConsumerKind:
         else:
             self._remove(group, (member,), done)
 
-    def _look_up(self, group: ConsumerGroup) -> None:
-        """Look the group's regular expressions up and note what they stand for now."""
-        group.resolving = False
-        if not self._is_here(group):
-            return
-        topics = self._services.topics()
-        found = resolve(list(group.regex_members), topics, self._table.moment().now_ms)
+    def _lookup(self, group: ConsumerGroup) -> Lookup:
+        """What the group's regular expressions stand for when the look-up begins."""
         group.new_topics = False
-        changes = Changes(group)
-        self._protocol.resolved(changes, found, topics)
-        self._write(changes, partial(self._looked_up, group))
+        return (
+            yield from look_up(
+                list(group.regex_members),
+                dict(group.regexes),
+                self._services.topics(),
+                self._table.moment().now_ms,
+            )
+        )
+
+    def _look_up(self, group: ConsumerGroup, steps: Lookup) -> bool:
+        """Take a step of looking the group's regular expressions up; after the last, note what they stand for."""
+        if not self._is_here(group):
+            group.resolving = False
+            return True
+        try:
+            next(steps)
+        except StopIteration as end:
+            group.resolving = False
+            changes = Changes(group)
+            self._protocol.resolved(changes, end.value, self._services.topics())
+            self._write(changes, partial(self._looked_up, group))
+            return True
+        return False
 
     @staticmethod
     def _looked_up(group: ConsumerGroup, error: ErrorCode) -> None:

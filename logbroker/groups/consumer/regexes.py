@@ -5,9 +5,9 @@ RE2 would write what it dislikes to standard error; that is turned off. Memory o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import re2
 
@@ -19,7 +19,10 @@ from logbroker.groups.consumer.topics import Topics
 PATTERN_MEMORY_BYTES: Final = 1 << 20
 """What one compiled expression may take; a longer one is refused."""
 
-_CACHED_PATTERNS = 1024
+STEP_MATCHES: Final = 1000
+"""How many names are matched before others get their turn: some five milliseconds' work."""
+
+_CACHED_PATTERNS = 128
 
 _options = re2.Options()
 _options.log_errors = False
@@ -50,17 +53,43 @@ def check_regex(regex: str) -> None:
         ) from None
 
 
-def resolve(regexes: Iterable[str], topics: Topics, now_ms: int) -> dict[str, ResolvedRegex]:
-    """What each expression stands for now: the topics whose whole name matches."""
-    names = list(topics.names())
+Lookup: TypeAlias = Generator[None, None, dict[str, ResolvedRegex]]
+"""A look-up under way; it returns what each expression stands for."""
+
+
+@lru_cache(maxsize=4)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """The same set for all groups that see the same topics."""
+    return names
+
+
+def look_up(
+    regexes: Iterable[str], known: Mapping[str, ResolvedRegex], topics: Topics, now_ms: int
+) -> Lookup:
+    """What each expression stands for now: the topics whose whole name matches.
+
+    In steps of some milliseconds, as there may be very many topics and expressions. Of one that is `known`, topics that it
+    was looked up among are not looked at again.
+    """
+    names = _shared(frozenset(topics.names()))
     resolved: dict[str, ResolvedRegex] = {}
+    left = STEP_MATCHES
     for regex in regexes:
+        old = known.get(regex)
+        found: set[str] = set() if old is None or not old.names else set(old.topics & names)
+        unseen = names if old is None else names - old.names
         try:
-            pattern = _compiled(regex)
+            fullmatch = _compiled(regex).fullmatch
         except (re2.error, UnicodeEncodeError):
             # On record, but not to be understood by this release of RE2: it stands for nothing.
-            found: frozenset[str] = frozenset()
-        else:
-            found = frozenset(name for name in names if pattern.fullmatch(name))
-        resolved[regex] = ResolvedRegex(found, topics.version, now_ms)
+            unseen = frozenset()
+        for name in unseen:
+            if fullmatch(name):
+                found.add(name)
+            left -= 1
+            if not left:
+                left = STEP_MATCHES
+                yield
+        stands_for = old.topics if old is not None and old.topics == found else frozenset(found)
+        resolved[regex] = ResolvedRegex(stands_for, topics.version, now_ms, names)
     return resolved

@@ -7,7 +7,10 @@ from logbroker.base.errors import BrokerError
 from logbroker.coordination.formats.consumer_offsets import OffsetCommitValue
 from logbroker.groups.classic.group import ClassicGroup
 from logbroker.groups.classic.states import State
+from logbroker.groups.consumer.limits import REGEX_REFRESH_MIN_MS
 from logbroker.groups.consumer.member import MemberState
+from logbroker.groups.consumer.regexes import STEP_MATCHES
+from logbroker.groups.consumer.turns import Turns
 from logbroker.groups.machine import NewOffset
 from logbroker.testing.consumer_shard import ALL, Group, assigned, assignment
 
@@ -125,3 +128,85 @@ def test_offsets_of_an_empty_group_outlive_a_join_that_is_refused(it):
     it.bench.settle()
     assert it.group is None
     assert list(it.bench.machine.offsets.of_group("g")) == []
+
+
+def test_a_protocol_that_a_member_names_twice_counts_once(it):
+    it.beat("a")
+    assert it.join(protocols=2)._value.error_code == ErrorCode.NONE
+    assert it.join()._value.error_code == ErrorCode.NONE
+
+
+def look_ups(it, member, epoch):
+    """A heartbeat, and how often the loop was given back until the group's regular expressions were looked up."""
+    answer = it.ask(member, epoch, **({"subscribed_topic_regex": "x.*"} if epoch == 0 else {}))
+    turns = 0
+    while not answer.done or it.group.resolving:
+        it.bench.tick()
+        it.bench.log.settle()
+        turns += 1
+    return turns
+
+
+def test_a_regular_expression_is_looked_up_in_steps_and_only_among_new_topics(it):
+    for index in range(2 * STEP_MATCHES):
+        it.bench.known_topics.create(f"x{index}", 1)
+    assert look_ups(it, "a", 0) > 2
+    assert len(it.group.regexes["x.*"].topics) == 2 * STEP_MATCHES
+    it.bench.advance(REGEX_REFRESH_MIN_MS + 1)
+    it.bench.known_topics.create("xy", 1)
+    it.bench.known_topics.delete("x0")
+    it.kind.topic_changed("xy", created=True)
+    epoch = it.group.members["a"].epoch
+    assert look_ups(it, "a", epoch) <= 2
+    assert it.group.regexes["x.*"].topics == {"xy"} | {f"x{i}" for i in range(1, 2 * STEP_MATCHES)}
+
+
+def test_topics_that_come_while_a_regular_expression_is_looked_up_are_looked_up_next(it):
+    for index in range(2 * STEP_MATCHES):
+        it.bench.known_topics.create(f"x{index}", 1)
+    it.ask("a", subscribed_topic_regex="x.*")
+    it.bench.tick()
+    assert it.group.resolving
+    it.bench.known_topics.create("xy", 1)
+    it.kind.topic_changed("xy", created=True)
+    it.bench.settle()
+    assert not it.group.resolving
+    assert "xy" not in it.group.regexes["x.*"].topics
+    it.bench.advance(REGEX_REFRESH_MIN_MS + 1)
+    it.beat("a", it.group.members["a"].epoch)
+    it.bench.settle()
+    assert "xy" in it.group.regexes["x.*"].topics
+
+
+def test_of_many_long_works_one_step_is_taken_in_a_turn():
+    deferred, taken = [], []
+    turns = Turns(deferred.append)
+
+    def work(name, steps):
+        for left in reversed(range(steps)):
+            taken.append(name)
+            yield left == 0
+
+    for name, steps in (("a", 2), ("b", 1), ("c", 2)):
+        turns.add(work(name, steps).__next__)
+    order = []
+    while deferred:
+        assert len(deferred) == 1
+        deferred.pop()()
+        order.append(list(taken))
+    assert order == [["a", "a", "b", "c", "c"][: n + 1] for n in range(5)]
+
+
+def test_work_that_fails_does_not_hold_up_the_next():
+    deferred, taken = [], []
+    turns = Turns(deferred.append)
+
+    def fail():
+        raise ValueError
+
+    turns.add(fail)
+    turns.add(lambda: not taken.append("next"))
+    with pytest.raises(ValueError):
+        deferred.pop()()
+    deferred.pop()()
+    assert (taken, deferred) == (["next"], [])
