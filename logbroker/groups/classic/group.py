@@ -225,8 +225,9 @@ class ClassicGroup:
         elif self.protocol_name is None:
             self.topics = None
         else:
+            # Mostly all say the same.
             self.topics = subscribed_topics(
-                member.metadata(self.protocol_name) for member in self.members.values()
+                {member.metadata(self.protocol_name) for member in self.members.values()}
             )
 
     def is_subscribed_to(self, topic: str) -> bool:

@@ -306,12 +306,16 @@ class Engine:
     def remove(changes: Changes, members: Collection[ConsumerMember], topics: Topics) -> None:
         """Members are gone; what they had is anybody's, and the next heartbeat of another assigns it."""
         group = changes.group
+        names = group.subscribed_count()
         for member in members:
             changes.drop_member(member.member_id)
         for regex in {member.regex for member in members if member.regex}:
             if not group.regex_members[regex]:
                 changes.regex(regex, None)
-        changes.group_epoch(group.epoch + 1, metadata_hash(group.subscribed_names(), topics))
+        # Where very many go one by one, whoever is left mostly subscribes to the same very many topics.
+        is_known = not group.refresh_due and group.subscribed_count() == names
+        current = group.metadata_hash if is_known else metadata_hash(group.subscribed_names(), topics)
+        changes.group_epoch(group.epoch + 1, current)
 
 
 def _must_give_up(member: ConsumerMember, epoch: int) -> bool:

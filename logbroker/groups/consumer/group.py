@@ -228,6 +228,10 @@ class ConsumerGroup:
         yield from self._names
         yield from (name for name in self._regex_names if name not in self._names)
 
+    def subscribed_count(self) -> int:
+        """How many topics those are."""
+        return len(self._names) + len(self._regex_names.keys() - self._names.keys())
+
     def is_subscribed_to(self, topic: str) -> bool:
         """Whether a member names the topic or a regular expression stands for it."""
         return topic in self._names or topic in self._regex_names

@@ -429,3 +429,18 @@ def test_ids_of_topics_are_not_names(world):
     settle(world, client)
     assert {topic_id for topic_id, _ in client.owned} == {world.topics.ids["t"]} != {old}
     assert isinstance(old, uuid.UUID)
+
+
+@pytest.mark.parametrize("other", [["t"], ["u"], ["t", "u"]])
+@pytest.mark.parametrize("regex", [None, "u"])
+def test_a_removal_notes_what_is_left_of_the_topics(world, other, regex):
+    world.beat("c", topics=["t"])
+    world.beat("a", topics=["t"], subscribed_topic_regex=regex)
+    if regex is not None:
+        world.look_up()
+    world.beat("b", topics=other)
+    for member in ("a", "b"):
+        world.leave(member)
+        assert world.group.metadata_hash == metadata_hash(world.group.subscribed_names(), world.topics)
+        world.topics.grow("t", 9)
+        world.group.refresh_due = True
