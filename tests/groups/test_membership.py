@@ -328,3 +328,15 @@ class TestSize:
         assert helpers.error_of(a_join) == "GROUP_MAX_SIZE_REACHED"
         # Nobody waits for the one that was turned away.
         assert helpers.got(b_join).generation_id == helpers.got(c_join).generation_id == 2
+
+
+def test_protocols_that_nobody_supports_any_more_are_forgotten(bench, helpers):
+    member = bench.new_id()
+    for index in range(5):
+        waiter = bench.ask_join(member, protocols={"range": helpers.subscription("t"), f"p{index}": b""})
+        bench.advance(2 * INITIAL_MS)
+        assert helpers.got(waiter).error_code == 0
+    group = bench.group()
+    assert dict(group._supporters) == {"range": 1, "p4": 1}
+    assert bench.leave(member) == ["NONE"]
+    assert not group._supporters

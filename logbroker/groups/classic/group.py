@@ -127,7 +127,7 @@ class ClassicGroup:
         """Forget a member or a pending member; leadership goes to the member that joined first."""
         member = self.members.pop(member_id, None)
         if member is not None:
-            self._supporters.subtract(member.protocols.keys())
+            self._forget_protocols(member)
             if member.awaiting_join is not None:
                 self.awaiting_join -= 1
             if member.instance_id is not None:
@@ -156,9 +156,14 @@ class ClassicGroup:
 
     def change_protocols(self, member: Member, protocols: dict[str, bytes]) -> None:
         """Note what a member supports now."""
-        self._supporters.subtract(member.protocols.keys())
+        self._forget_protocols(member)
         member.protocols = protocols
         self._supporters.update(protocols.keys())
+
+    def _forget_protocols(self, member: Member) -> None:
+        self._supporters.subtract(member.protocols.keys())
+        # What nobody supports any more goes: a client may name others each time.
+        self._supporters += Counter()
 
     def check_member(self, member_id: str, instance_id: str | None) -> ErrorCode:
         """NONE for a member; UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID otherwise."""
