@@ -98,14 +98,6 @@ class Changes:
         self.records.extend(records.member_tombstones(group.group_id, member_id))
         self._take_out(member_id)
 
-    def drop_group(self) -> None:
-        """The group is gone, with everything in it: a tombstone for each of its records."""
-        group = self._group
-        self.records.extend(
-            records.group_tombstones(group.group_id, list(group.members), list(group.regexes))
-        )
-        self._set("dead", True)
-
     def _put(self, member: ConsumerMember) -> None:
         group = self._group
         old = group.put_member(member)

@@ -190,9 +190,10 @@ class Engine:
         if group.assignment_ms and 0 <= at.now_ms - group.assignment_ms < interval_ms:
             return
         common = self._limits.common()
-        name = group.preferred_assignor(common.assignors[0])
-        spec = _spec(group, topics)
-        for member_id, target in ASSIGNORS[name](spec).items():
+        default = common.assignors[0]
+        # On record may be one that members asked another broker for, which had more.
+        assignor = ASSIGNORS.get(group.preferred_assignor(default)) or ASSIGNORS[default]
+        for member_id, target in assignor(_spec(group, topics)).items():
             former = group.target.get(member_id)
             if former is not target and former != target:
                 changes.target(member_id, target)

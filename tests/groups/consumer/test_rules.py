@@ -1,5 +1,6 @@
 """The rules of KIP-848, one by one: what a heartbeat is answered, and what it changes."""
 
+import dataclasses
 import uuid
 
 import pytest
@@ -11,6 +12,7 @@ from logbroker.groups.consumer.group import GroupState
 from logbroker.groups.consumer.limits import GroupTimes
 from logbroker.groups.consumer.member import MemberState
 from logbroker.groups.consumer.protocol import check_heartbeat, new_member_id
+from logbroker.groups.consumer.records import member_metadata
 from logbroker.groups.consumer.regexes import check_regex
 from logbroker.groups.consumer.topics import metadata_hash
 from logbroker.testing.consumer_world import Client, Topics, World, partitions
@@ -444,3 +446,17 @@ def test_a_removal_notes_what_is_left_of_the_topics(world, other, regex):
         assert world.group.metadata_hash == metadata_hash(world.group.subscribed_names(), world.topics)
         world.topics.grow("t", 9)
         world.group.refresh_due = True
+
+
+def test_an_assignor_that_only_another_broker_had_is_the_default_here(world):
+    world.beat("a", topics=["t"])
+    world.group.put_member(dataclasses.replace(world.group.members["a"], server_assignor="mine"))
+    world.group = _reread(world)
+    assert partitions(world.beat("b", topics=["t"])) == set()
+    world.beat("a", 2, owned={})
+    assert partitions(world.beat("b", 3)) == {(world.topics.ids["t"], p) for p in (2, 3)}
+
+
+def _reread(world):
+    world.write([member_metadata("g", member) for member in world.group.members.values()])
+    return world.restarted()
