@@ -22,7 +22,13 @@ from uuid import UUID
 
 from logbroker.base.types import Buffer
 from logbroker.coordination.formats.record import RecordFormat
-from logbroker.wire.primitives import write_compact_string, write_int16, write_int32, write_string
+from logbroker.wire.primitives import (
+    MAX_STRING_BYTES,
+    write_compact_string,
+    write_int16,
+    write_int32,
+    write_string,
+)
 from logbroker.wire.schema import ZERO_UUID, Field, Message, Structs
 
 LEGACY_OFFSET_COMMIT: Final = 0
@@ -197,6 +203,10 @@ def offset_commit_value(value: OffsetCommitValue) -> bytes:
             _TOPIC_ID_TAG,
             value.topic_id.bytes,
         )
+    if (
+        len(value.metadata.encode()) > MAX_STRING_BYTES
+    ):  # a compact length could say it, and no reader takes it
+        raise ValueError(f"the metadata is longer than {MAX_STRING_BYTES} bytes")
     return b"".join(
         (
             _V3_HEAD.pack(4, value.offset, value.leader_epoch),
