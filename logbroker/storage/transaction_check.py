@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from logbroker.base.errors import CorruptionError
+from collections.abc import Callable
+
+from logbroker.base.errors import CorruptionError, InvalidBatchError
 from logbroker.base.types import Buffer
 from logbroker.records.batch import BatchHeader
+from logbroker.records.control import parse_marker
 from logbroker.storage.segment_check import Finding
 from logbroker.storage.transaction_index import ENTRY, AbortedTransaction, decode
 
@@ -21,10 +24,21 @@ class AbortedCheck:
         base_offset: Of the segment.
         count: How many entries the checkpoint knows; None: nobody knows.
         begun: By producer id, the first batch of each transaction that the segments before have left open; kept up to date.
+        read: Reads (bytes, position) of the segment; asked for markers only.
 
     """
 
-    __slots__ = ("_begun", "_first", "_markers", "_path", "entry_count", "extra_bytes", "findings", "told")
+    __slots__ = (
+        "_begun",
+        "_first",
+        "_markers",
+        "_path",
+        "_read",
+        "entry_count",
+        "extra_bytes",
+        "findings",
+        "told",
+    )
 
     def __init__(
         self,
@@ -33,10 +47,13 @@ class AbortedCheck:
         base_offset: int,
         count: int | None,
         begun: dict[int, int],
+        read: Callable[[int, int], Buffer],
     ) -> None:
         self._path = path
+        self._read = read
         self._begun = begun
         self._markers: dict[int, int] = {}
+        """By offset, the producer of each marker that says abort."""
         self._first: dict[int, int] = {}
         """The earliest batch of the transaction that each marker ends."""
         self.findings: list[Finding] = []
@@ -60,10 +77,18 @@ class AbortedCheck:
     def batch(self, position: int, header: BatchHeader) -> None:
         """Hear of the next batch."""
         if header.is_control:
-            self._markers[header.base_offset] = header.producer_id
+            if self._aborts(position, header):
+                self._markers[header.base_offset] = header.producer_id
             self._first[header.base_offset] = self._begun.pop(header.producer_id, _BEHIND)
         elif header.is_transactional and header.record_count:
             self._begun.setdefault(header.producer_id, header.base_offset)
+
+    def _aborts(self, position: int, header: BatchHeader) -> bool:
+        try:
+            marker = parse_marker(self._read(header.size_bytes, position), header)
+        except InvalidBatchError:  # the batch is damaged, which is a finding of its own
+            return True
+        return marker is None or not marker.commit
 
     def finish(self) -> None:
         """There are no more batches: an entry without a marker is none, and one that begins too late hides the first batches."""
@@ -71,7 +96,7 @@ class AbortedCheck:
             if self._markers.get(aborted.last_offset) != aborted.producer_id:
                 self._find(
                     number * ENTRY.size,
-                    f"no marker of producer id {aborted.producer_id} lies at offset {aborted.last_offset}",
+                    f"no marker that aborts a transaction of producer id {aborted.producer_id} lies at offset {aborted.last_offset}",
                 )
             elif self._first[aborted.last_offset] < aborted.first_offset:
                 self._find(

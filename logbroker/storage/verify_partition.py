@@ -234,7 +234,8 @@ class PartitionVerifier:
             )
             if check is not None
         ]
-        aborted = self._open_aborted(claim)
+        overlaid = claim.reader(read)
+        aborted = self._open_aborted(claim, overlaid)
         checks: list[Callable[[int, BatchHeader], None]] = [epochs.batch, *(index.batch for index in indexes)]
         checks.append(aborted.batch)
         epochs.begin(path)
@@ -248,7 +249,6 @@ class PartitionVerifier:
             self._on_bytes(len(data))
             return data
 
-        overlaid = claim.reader(read)
         walk = BatchWalk(
             path,
             counted,
@@ -289,18 +289,18 @@ class PartitionVerifier:
         self._report_aborted(claim, aborted)
         return walk.next_offset if complete else None
 
-    def _open_aborted(self, claim: SegmentClaim) -> AbortedCheck:
+    def _open_aborted(self, claim: SegmentClaim, read: ReadAt) -> AbortedCheck:
         """The check of the segment's aborted transactions."""
         path = f"{self._path}/{file_name(claim.base_offset, TXN_INDEX_SUFFIX)}"
         counts = self._aborted_counts
         count = None if counts is None else counts.get(claim.base_offset, 0)
         if not self._vfs.exists(path):
-            return AbortedCheck(path, None, claim.base_offset, count, self._begun)
+            return AbortedCheck(path, None, claim.base_offset, count, self._begun, read)
         file: File = self._vfs.open(path)
         try:
             most = claim.size_bytes // HEADER_SIZE * ABORTED_ENTRY.size
             data = file.pread(min(file.size(), most), 0)
-            return AbortedCheck(path, data, claim.base_offset, count, self._begun)
+            return AbortedCheck(path, data, claim.base_offset, count, self._begun, read)
         finally:
             file.close()
 

@@ -327,7 +327,7 @@ def test_verify_is_content_with_what_is_written(engine):
         ("short", "ends 34 bytes early"),
         ("longer", "bytes behind the aborted transactions"),
         ("zeros", "a marker at offset|no aborted transaction"),
-        ("elsewhere", "no marker of producer id"),
+        ("elsewhere", "no marker that aborts a transaction of producer id"),
         ("later", "has a batch at offset"),
     ],
 )
