@@ -240,6 +240,7 @@ def test_connections_are_bounded(start):
             except ConnectionResetError:
                 pass
         assert len(kept) == 100
+        broker.wait_event("connection closed")
         lines = [
             event for event in broker.events("connection closed") if "max.connections" in event["reason"]
         ]
