@@ -6,7 +6,7 @@ and takes less memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from logbroker.base.clock import Clock
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Coordinators:
-    """Groups and transactions. Loop thread only; `start` once, then `stop` once."""
+    """Groups and transactions. Loop thread only; `start` once, then `stop` once.
+
+    `defer` calls back at the end of the loop tick; None: the running loop's `call_soon`.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,15 @@ class Coordinators:
         clock: Clock,
         timers: Timers,
         tasks: TaskScope,
+        *,
+        defer: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._metadata = metadata
         self._replicas = replicas
         self._clock = clock
         self._timers = timers
         self._tasks = tasks
+        self._defer = defer
         self._groups: GroupService | None = None
         self._transactions: TransactionService | None = None
 
@@ -51,7 +57,7 @@ class Coordinators:
             from logbroker.groups.service import GroupService
 
             self._groups = GroupService(
-                self._metadata, self._replicas, self._clock, self._timers, self._tasks
+                self._metadata, self._replicas, self._clock, self._timers, self._tasks, defer=self._defer
             )
             self._groups.start()
         return self._groups
@@ -70,6 +76,7 @@ class Coordinators:
                 self._clock,
                 self._timers,
                 self._tasks,
+                defer=self._defer,
             )
             self._transactions.start()
         return self._transactions

@@ -15,13 +15,12 @@ from math import ceil
 from typing import Any, Final, cast
 from uuid import UUID
 
-from logbroker.base.completion import Completion
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import BrokerError
 from logbroker.base.tasks import TaskScope
+from logbroker.broker.coordinators import Coordinators
 from logbroker.broker.produce_admission import ADDS_PARTITIONS_FROM, check_admitted, question_of
 from logbroker.config.settings import Settings
-from logbroker.groups.service import GroupService
 from logbroker.metadata.image import ClusterImage, PartitionImage, TopicImage, make_image
 from logbroker.metadata.service import MetadataService
 from logbroker.metadata.topic_names import OFFSETS_TOPIC, TRANSACTION_TOPIC
@@ -30,7 +29,6 @@ from logbroker.storage.cleaner import CleanerOptions
 from logbroker.testing.coordinators import ManualTimers
 from logbroker.testing.sim_engine import SimEngine
 from logbroker.testing.sim_world import World
-from logbroker.transactions.service import TransactionService
 
 DATA_TOPIC: Final = "data"
 """Where transactions write."""
@@ -128,8 +126,6 @@ class SimCoordinators:
         self._metadata = cast(MetadataService, SimMetadata(image, next_producer_id))
         self._loop = asyncio.new_event_loop()
         self.complaints = engine.complaints
-        self.groups: GroupService
-        self.transactions: TransactionService
 
     # ---- life
 
@@ -139,25 +135,19 @@ class SimCoordinators:
 
     async def _start(self) -> None:
         self._tasks = TaskScope("simulation", on_failure=self._failed)
-        services: Any = (self.clock, self.timers, self._tasks)
-        self.groups = GroupService(self._metadata, self, *services, defer=self._defer)
-        self.groups.start()
-        self.transactions = TransactionService(
-            self._metadata,
-            self,
-            self.write_marker,
-            self.groups.offsets_partition,
-            *services,
-            defer=self._defer,
+        replicas: Any = self
+        timers: Any = self.timers
+        self._coordinators = Coordinators(
+            self._metadata, replicas, self.clock, timers, self._tasks, defer=self._defer
         )
-        self.transactions.start()
+        self.groups = self._coordinators.groups
+        self.transactions = self._coordinators.transactions
 
     def stop(self) -> None:
         """A clean stop, up to the log directories."""
-        self.groups.release_waiting()
+        self._coordinators.release_waiting()
         self.settle()
-        self._loop.run_until_complete(self.groups.stop())
-        self._loop.run_until_complete(self.transactions.stop())
+        self._loop.run_until_complete(self._coordinators.stop())
         self.engine.close()
         self.engine.executor.run_until_idle()
 
@@ -207,33 +197,6 @@ class SimCoordinators:
         if partition is None:
             raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         return partition
-
-    def write_marker(
-        self,
-        topic: str,
-        partition: int,
-        producer_id: int,
-        producer_epoch: int,
-        coordinator_epoch: int,
-        commit: bool,
-        transaction_version: int,
-        /,
-    ) -> Completion[ErrorCode]:
-        """As `Broker.write_marker`."""
-        if topic == OFFSETS_TOPIC:
-            return self.groups.complete_transaction(
-                partition, producer_id, producer_epoch, coordinator_epoch, commit, transaction_version
-            )
-        outcome: Completion[ErrorCode] = Completion()
-        self.partition(topic, partition).append_marker(
-            producer_id,
-            producer_epoch,
-            coordinator_epoch,
-            commit=commit,
-            transaction_version=transaction_version,
-            on_done=lambda item: outcome.set(ErrorCode(item.error)),
-        )
-        return outcome
 
     # ---- what a client asks the broker for, where a handler does more than call a service
 
