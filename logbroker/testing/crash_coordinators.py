@@ -7,13 +7,11 @@ python -m logbroker.testing.crash_coordinators --from 1000 --seeds 500       man
 
 from __future__ import annotations
 
-import argparse
-import logging
-import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from logbroker.testing.crash_command import FAILURES_MAX, begin, crash_parser, end, say
 from logbroker.testing.progress import Progress
 from logbroker.testing.sim_coordinator_story import CoordinatorStory
 from logbroker.testing.sim_story import Failure, Tally
@@ -21,8 +19,6 @@ from logbroker.testing.sim_story import Failure, Tally
 POINTS = 20
 """Crash points of a seed, those within recoveries not counted."""
 UNTIL = 20_000
-FAILURES_MAX = 20
-"""Failures after which there is nothing to be learnt from more."""
 
 
 def explore_until(
@@ -58,33 +54,13 @@ def explore_until(
 
 def main() -> int:
     """See the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seed", type=int, help="explore this seed only")
-    parser.add_argument("--from", type=int, dest="first", help="first of many seeds, fresh by default")
-    parser.add_argument("--seeds", type=int, default=1 << 32, help="how many seeds at most")
-    parser.add_argument("--until", type=int, default=UNTIL, help="how many points are enough, of all seeds")
-    parser.add_argument("--points", type=int, default=POINTS, help="crash points of a seed")
-    parser.add_argument("--stop", action="store_true", help="stop at the first seed that fails")
-    options = parser.parse_args()
-    logging.getLogger("logbroker").setLevel(logging.CRITICAL + 1)
-    first = random.SystemRandom().randrange(1 << 31) if options.first is None else options.first
-    seeds = range(first, first + options.seeds)
-    if options.seed is not None:
-        seeds = range(options.seed, options.seed + 1)
-
-    def say(line: str) -> None:
-        print(line, flush=True)  # noqa: T201
-
-    failures_max = 0 if options.stop else FAILURES_MAX
+    options = crash_parser(__doc__, until=UNTIL, points=POINTS).parse_args()
+    seeds, failures_max = begin(options)
     _, events, failures = explore_until(
         options.until, seeds, say, of_a_seed=options.points, failures_max=failures_max
     )
     say(", ".join(f"{what} {count}" for what, count in events.most_common()))
-    for failure in failures:
-        say(str(failure))
-    return 1 if failures else 0
+    return end(failures)
 
 
 if __name__ == "__main__":
