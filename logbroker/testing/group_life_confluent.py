@@ -17,6 +17,7 @@ from logbroker.testing.group_life_member import (
     Lines,
     Progress,
     Subscribe,
+    live,
 )
 
 RETRY_S = 0.1
@@ -105,20 +106,13 @@ class Member:
 
     def run(self) -> None:
         """Until it is told to stop."""
-        commit_s = time.monotonic() + self._commit_interval_s
-        while True:
-            command = self._lines.next_command()
-            if command is not None:
-                if command["op"] == "stop":
-                    break
-                if command["op"] == "nap":
-                    time.sleep(command["seconds"])
-                else:
-                    self._lines.say("owned", p=sorted(each.partition for each in self._consumer.assignment()))
-            self._poll()
-            if time.monotonic() >= commit_s:
-                self._commit()
-                commit_s = time.monotonic() + self._commit_interval_s
+        live(
+            self._lines,
+            self._commit_interval_s,
+            poll=self._poll,
+            commit=self._commit,
+            owned=lambda: [each.partition for each in self._consumer.assignment()],
+        )
         self._consumer.close()
         self._lines.say("left")
 

@@ -5,7 +5,6 @@ Its listener runs in the library's own thread, where only what can be awaited ma
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from kafka import KafkaConsumer, TopicPartition
@@ -22,6 +21,7 @@ from logbroker.testing.group_life_member import (
     Lines,
     Progress,
     Subscribe,
+    live,
 )
 
 
@@ -86,25 +86,21 @@ class Member(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         else:
             self._progress.committed(number, offsets)
 
+    def _poll(self) -> None:
+        found = self._consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS_MAX)
+        self._progress.read(
+            (each.partition, each.offset, each.value) for some in found.values() for each in some
+        )
+
     def run(self) -> None:
         """Until it is told to stop."""
-        commit_s = time.monotonic() + self._commit_interval_s
-        while True:
-            command = self._lines.next_command()
-            if command is not None:
-                if command["op"] == "stop":
-                    break
-                if command["op"] == "nap":
-                    time.sleep(command["seconds"])
-                else:
-                    self._lines.say("owned", p=sorted(each.partition for each in self._consumer.assignment()))
-            found = self._consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=POLL_RECORDS_MAX)
-            self._progress.read(
-                (each.partition, each.offset, each.value) for some in found.values() for each in some
-            )
-            if time.monotonic() >= commit_s:
-                self._commit()
-                commit_s = time.monotonic() + self._commit_interval_s
+        live(
+            self._lines,
+            self._commit_interval_s,
+            poll=self._poll,
+            commit=self._commit,
+            owned=lambda: [each.partition for each in self._consumer.assignment()],
+        )
         self._consumer.close()
         self._lines.say("left")
 

@@ -25,7 +25,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,3 +164,28 @@ class Progress:
     def refused(self, number: int, error: object) -> None:
         """It failed, and won't be tried again."""
         self._lines.say(Kind.REFUSED, n=number, x=str(error))
+
+
+def live(
+    lines: Lines,
+    commit_interval_s: float,
+    *,
+    poll: Callable[[], None],
+    commit: Callable[[], None],
+    owned: Callable[[], Iterable[int]],
+) -> None:
+    """Poll, commit now and then, and do as told, until it is time to stop: the life of a member with one thread."""
+    commit_s = time.monotonic() + commit_interval_s
+    while True:
+        command = lines.next_command()
+        if command is not None:
+            if command["op"] == "stop":
+                return
+            if command["op"] == "nap":
+                time.sleep(command["seconds"])
+            else:
+                lines.say("owned", p=sorted(owned()))
+        poll()
+        if time.monotonic() >= commit_s:
+            commit()
+            commit_s = time.monotonic() + commit_interval_s
