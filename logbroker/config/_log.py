@@ -375,13 +375,13 @@ class LogSection(ServerSection, frozen=True, kw_only=True):
     log_writeback_bytes: Annotated[
         int,
         Long(
-            "Unsynced bytes after which the kernel is asked to start writing a segment out, so that the next "
-            "checkpoint finds little left to sync.",
+            "Appended bytes that may wait in memory, in the journal alone, before they are written to their segments: "
+            "fewer and larger writes, for more memory and longer ones.",
             unit="bytes",
             low=65_536,
             kafka=OURS,
         ),
-    ] = 33_554_432
+    ] = 8_388_608
     log_checkpoint_interval_ms: Annotated[
         int,
         Long(

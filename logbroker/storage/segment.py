@@ -47,8 +47,8 @@ _MAX_SIZE_BYTES = (1 << 31) - 1
 
 INDEX_WRITE_ENTRIES = 64
 """Index entries that wait in memory while their segment is active; at most so many intervals aren't indexed after a crash."""
-UNCACHED_BYTES_MIN = 262_144
-"""A smaller write stays in the page cache: the next one would have to read its last page back."""
+UNCACHED_BYTES_MIN = 65_536
+"""A smaller write stays in the page cache: the next one has to read its last page back, which is more than it saves."""
 
 
 class WriteJob(NamedTuple):
