@@ -1,11 +1,12 @@
 """`make bench`: logbroker, durable, against Apache Kafka 4.3.1, not synced, with one load client.
 
 For each row both brokers get the same load in turn (ours, Kafka's, ours, ...), and the median of each counts. A run lasts
-until our journal has wrapped at least three times with its checkpoints, so the disk work of segments is in every figure;
-before each run dirty pages are written back, so that nobody pays for the other's. The bare disk is timed beside each row,
-for a disk may be ten times slower an hour later: trust ratios.
+until our journal has wrapped at least three times with its checkpoints, so the disk work of our segments is in every figure,
+and, where a minute is enough for that, until the kernel has written back several times what it lets lie, so that Kafka's is (but
+for bursts: `steady_state.py` says why). Before each run dirty pages are written back, so that nobody pays for
+the other's. The bare disk is timed beside each row, for a disk may be ten times slower an hour later: trust ratios.
 
-    bench.py                            everything: some fifteen minutes, on a quiet machine
+    bench.py                            everything: some forty minutes, on a quiet machine with 40 GB of free disk
     bench.py --rows one,64 --runs 3     some rows
     bench.py --quick                    one short run each: to see that it works
     bench.py --publish                  write benchmarks/RESULTS.md, results.json and results.svg, not build/benchmarks
@@ -29,13 +30,16 @@ from load import bare_disk, file_system, kload
 from plot import svg
 from report import markdown, row_line, write_json
 from rows import ROWS, VALUE_BYTES, Row
+from steady_state import PageCache, written_back_bytes
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 WRAPS_MIN = 3.0
 SECONDS_MAX = 60.0
 CALIBRATION_S = 2.0
 FETCH_BYTES = 2 << 30
-RUN_BYTES_MAX = 3 << 30
+BURST_BYTES_MAX = 3 << 30
+DISK_SHARE_MAX = 0.3
+"""A run writes no more than this share of the free disk: the other broker's may lie there too, and ours writes a ring."""
 TOPIC_BYTES_MAX = 1 << 30
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs", "overlay")
 
@@ -56,19 +60,19 @@ def main() -> int:
         "rows": [],
     }
     with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.dir) as directory:
-        ours, kafka = Ours(pathlib.Path(directory)), Kafka(pathlib.Path(directory))
+        bench = Bench(pathlib.Path(directory), wanted)
         try:
             say("starting both brokers")
-            ours.start()
-            kafka.start()
+            bench.ours.start()
+            bench.kafka.start()
             for row in ROWS:
                 if row.name in wanted.rows:
-                    measure = measure_fetch if row.reads else measure_produce
-                    result["rows"].append(measure(row, ours, kafka, pathlib.Path(directory), wanted))
+                    measure = bench.measure_fetch if row.reads else bench.measure_produce
+                    result["rows"].append(measure(row))
                     say(row_line(result["rows"][-1]))
         finally:
-            ours.end()
-            kafka.end()
+            bench.ours.end()
+            bench.kafka.end()
     write_results(result, wanted)
     missed = [row["title"] for row in result["rows"] if not row["passed"]]
     for title in missed:
@@ -120,102 +124,107 @@ def machine(disk: str) -> dict[str, Any]:
     }
 
 
-def settle() -> None:
-    """Have nothing left to write back: what a run left dirty would be paid for by the next."""
-    os.sync()
+class Bench:
+    """Both brokers, and what is done to them."""
 
+    def __init__(self, directory: pathlib.Path, wanted: argparse.Namespace) -> None:
+        self.ours = Ours(directory)
+        self.kafka = Kafka(directory)
+        self.brokers: tuple[Broker, ...] = (self.ours, self.kafka)
+        self._directory = directory
+        self._wanted = wanted
+        self._page_cache = PageCache(directory)
 
-def measure_produce(
-    row: Row, ours: Ours, kafka: Kafka, directory: pathlib.Path, wanted: argparse.Namespace
-) -> dict[str, Any]:
-    topic = f"bench-{row.name}"
-    for broker in (ours, kafka):
-        create_topic(broker, topic, row.partitions)
-    seconds = wanted.seconds
-    # The calibration warms both brokers too: their partitions, and the JVM's compiler.
-    before = ours.counters()
-    for broker in (ours, kafka):
-        settle()
-        kload(
-            "produce",
-            broker.bootstrap,
-            topic,
-            [*row.produce_arguments(), "-t", str(min(CALIBRATION_S, seconds))],
-        )
-    if not wanted.quick:
-        seconds = run_seconds(
-            seconds, wraps(ours, before, ours.counters()) / min(CALIBRATION_S, seconds), ours
-        )
-    say(f"{row.title}: {wanted.runs} x 2 runs of {seconds:.0f} s")
-    runs: dict[str, list[dict[str, Any]]] = {ours.name: [], kafka.name: []}
-    bare = []
-    for _ in range(wanted.runs):
-        for broker in (ours, kafka):
-            settle()
-            if broker is ours:
-                bare.append(bare_disk(directory)["p50_us"])
-            runs[broker.name].append(one_run(broker, topic, row, seconds, ours))
-            if broker is ours:
-                bare.append(
-                    bare_disk(directory)["p50_us"]
-                )  # before and after: a disk changes its mind within seconds
-            if runs[broker.name][-1]["acked_bytes"] > TOPIC_BYTES_MAX:
-                # Ten such runs would not fit on a small disk, nor into anybody's page cache.
-                delete_topic(broker, topic)
-                create_topic(broker, topic, row.partitions)
-    for broker in (ours, kafka):
-        delete_topic(broker, topic)
-    return summary(row, runs, bare, seconds)
+    def measure_produce(self, row: Row) -> dict[str, Any]:
+        """Alternating runs of a load that writes."""
+        topic = f"bench-{row.name}"
+        for broker in self.brokers:
+            create_topic(broker, topic, row.partitions)
+        # The calibration warms both brokers too: their partitions, and the JVM's compiler.
+        calibration_s = min(CALIBRATION_S, self._wanted.seconds)
+        wraps_per_s = 0.0
+        for broker in self.brokers:
+            self._settle(row)
+            calibrated = self._run(broker, topic, row, calibration_s)
+            wraps_per_s = wraps_per_s or calibrated.get("wraps", 0.0) / calibration_s
+        seconds = self._wanted.seconds if self._wanted.quick else self._seconds(row, wraps_per_s)
+        say(f"{row.title}: {self._wanted.runs} x 2 runs of {seconds:.0f} s")
+        runs: dict[str, list[dict[str, Any]]] = {broker.name: [] for broker in self.brokers}
+        bare = []
+        for _ in range(self._wanted.runs):
+            for broker in self.brokers:
+                self._settle(row)
+                if broker is self.ours:
+                    bare.append(bare_disk(self._directory)["p50_us"])
+                runs[broker.name].append(self._run(broker, topic, row, seconds))
+                if broker is self.ours:
+                    # before and after: a disk changes its mind within seconds
+                    bare.append(bare_disk(self._directory)["p50_us"])
+                if runs[broker.name][-1]["acked_bytes"] > TOPIC_BYTES_MAX:
+                    # Ten such runs would not fit on a small disk.
+                    delete_topic(broker, topic)
+                    create_topic(broker, topic, row.partitions)
+        for broker in self.brokers:
+            delete_topic(broker, topic)
+        return summary(row, runs, bare, seconds)
 
+    def measure_fetch(self, row: Row) -> dict[str, Any]:
+        """Alternating runs of a load that reads what was stored for it."""
+        topic = f"bench-{row.name}"
+        stored = FETCH_BYTES if not self._wanted.quick else FETCH_BYTES >> 3
+        say(f"{row.title}: storing {stored >> 20} MB in each, then {self._wanted.runs} x 2 runs")
+        for broker in self.brokers:
+            create_topic(broker, topic, row.partitions)
+            kload(
+                "produce", broker.bootstrap, topic, [*row.produce_arguments(), "-t", "1", "-n", str(stored)]
+            )
+            os.sync()
+        options = ["-p", str(row.partitions), "-m", str(row.fetch_max_bytes)]
+        runs: dict[str, list[dict[str, Any]]] = {broker.name: [] for broker in self.brokers}
+        bare = [bare_disk(self._directory)["p50_us"]]
+        for broker in self.brokers:
+            kload("fetch", broker.bootstrap, topic, options)
+        for _ in range(self._wanted.runs):
+            for broker in self.brokers:
+                before = broker.counters()
+                result = kload("fetch", broker.bootstrap, topic, options)
+                after = broker.counters()
+                counted = {name: after[name] - before[name] for name in after}
+                runs[broker.name].append({**result, **counted})
+        for broker in self.brokers:
+            delete_topic(broker, topic)
+        return summary(row, runs, bare, 0.0)
 
-def run_seconds(least: float, wraps_per_s: float, ours: Ours) -> float:
-    """Long enough for the ring to wrap, short enough for the disk not to fill."""
-    wrapping = 1.2 * WRAPS_MIN / max(wraps_per_s, 1e-6)
-    filling = RUN_BYTES_MAX / max(wraps_per_s * ours.ring_bytes, 1.0)
-    return min(SECONDS_MAX, max(wrapping, min(least, filling)))
+    def _settle(self, row: Row) -> None:
+        """Have nothing left to write back: what a run left dirty would be paid for by the next. And memory full."""
+        os.sync()
+        if not row.burst and not self._wanted.quick:
+            self._page_cache.fill()
 
+    def _seconds(self, row: Row, wraps_per_s: float) -> float:
+        """Long enough for the ring to wrap and for everybody's pages to be written back, short enough for the disk."""
+        wrapping = 1.2 * WRAPS_MIN / max(wraps_per_s, 1e-6)
+        bytes_per_s = max(wraps_per_s * self.ours.ring_bytes, 1.0)
+        least = float(self._wanted.seconds)
+        if row.burst:
+            least = min(least, BURST_BYTES_MAX / bytes_per_s)
+        else:
+            room = DISK_SHARE_MAX * shutil.disk_usage(self._directory).free
+            written_back = min(written_back_bytes(), room) / bytes_per_s
+            if written_back <= SECONDS_MAX:
+                least = max(least, written_back)
+        return min(SECONDS_MAX, max(wrapping, least))
 
-def one_run(broker: Broker, topic: str, row: Row, seconds: float, ours: Ours) -> dict[str, Any]:
-    before = broker.counters()
-    result = kload("produce", broker.bootstrap, topic, [*row.produce_arguments(), "-t", f"{seconds:.1f}"])
-    after = broker.counters()
-    counted = {name: after[name] - before[name] for name in after}
-    if broker is ours:
-        counted["wraps"] = wraps(ours, before, after)
-        counted["fdatasyncs"] = counted["commits"] + counted["segment_syncs"]
-    return {**result, **counted}
-
-
-def wraps(ours: Ours, before: dict[str, float], after: dict[str, float]) -> float:
-    """How often the ring went round; bytes that were synced in their segments count as if they had been journaled."""
-    moved = sum(after[name] - before[name] for name in ("journal_bytes", "direct_bytes"))
-    return moved / ours.ring_bytes
-
-
-def measure_fetch(
-    row: Row, ours: Ours, kafka: Kafka, directory: pathlib.Path, wanted: argparse.Namespace
-) -> dict[str, Any]:
-    topic = f"bench-{row.name}"
-    stored = FETCH_BYTES if not wanted.quick else FETCH_BYTES >> 3
-    say(f"{row.title}: storing {stored >> 20} MB in each, then {wanted.runs} x 2 runs")
-    for broker in (ours, kafka):
-        create_topic(broker, topic, row.partitions)
-        kload("produce", broker.bootstrap, topic, [*row.produce_arguments(), "-t", "1", "-n", str(stored)])
-        settle()
-    options = ["-p", str(row.partitions), "-m", str(row.fetch_max_bytes)]
-    runs: dict[str, list[dict[str, Any]]] = {ours.name: [], kafka.name: []}
-    bare = [bare_disk(directory)["p50_us"]]
-    for broker in (ours, kafka):
-        kload("fetch", broker.bootstrap, topic, options)
-    for _ in range(wanted.runs):
-        for broker in (ours, kafka):
-            before = broker.counters()
-            result = kload("fetch", broker.bootstrap, topic, options)
-            after = broker.counters()
-            runs[broker.name].append({**result, **{name: after[name] - before[name] for name in after}})
-    for broker in (ours, kafka):
-        delete_topic(broker, topic)
-    return summary(row, runs, bare, 0.0)
+    def _run(self, broker: Broker, topic: str, row: Row, seconds: float) -> dict[str, Any]:
+        before = broker.counters()
+        result = kload("produce", broker.bootstrap, topic, [*row.produce_arguments(), "-t", f"{seconds:.1f}"])
+        after = broker.counters()
+        counted = {name: after[name] - before[name] for name in after}
+        if broker is self.ours:
+            # Bytes that were synced in their segments count as if they had been journaled.
+            counted["wraps"] = (counted["journal_bytes"] + counted["direct_bytes"]) / self.ours.ring_bytes
+            counted["fdatasyncs"] = counted["commits"] + counted["segment_syncs"]
+        return {**result, **counted}
 
 
 def summary(

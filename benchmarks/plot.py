@@ -13,14 +13,14 @@ from xml.sax.saxutils import escape
 WIDTH, LABELS, RIGHT = 900, 380, 70
 ROW, BAR, TOP, BOTTOM = 34, 18, 46, 34
 TICKS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-GOOD, BAD, GRID, TEXT = "#2a7f62", "#b3452c", "#d8dade", "#22262b"
+GOOD, BAD, NEUTRAL, GRID, TEXT = "#2a7f62", "#b3452c", "#8a93a0", "#d8dade", "#22262b"
 FONT = 'font-family="sans-serif" font-size="13"'
 DASHED = f'stroke="{TEXT}" stroke-width="2" stroke-dasharray="3 2"'
 
 
 def svg(result: dict[str, Any]) -> str:
     """The picture; rows that are judged by latency are left to the table."""
-    rows = [row for row in result["rows"] if row["floor"] is not None and row["ratio"] > 0]
+    rows = [row for row in result["rows"] if row["over_bare_us_max"] is None and row["ratio"] > 0]
     ticks = [tick for tick in TICKS if tick <= 2 * max([2.0, *(row["ratio"] for row in rows)])]
     low = min([ticks[0], *(row["ratio"] for row in rows)])
     height = TOP + ROW * len(rows) + BOTTOM
@@ -45,14 +45,17 @@ def svg(result: dict[str, Any]) -> str:
         y = TOP + ROW * number
         middle = y + BAR / 2 + 5
         start, end = sorted((x(1.0), x(row["ratio"])))
-        floor = x(row["floor"])
-        colour = GOOD if row["passed"] else BAD
+        colour = NEUTRAL if row["floor"] is None else GOOD if row["passed"] else BAD
         parts += [
             f'<text x="{LABELS - 12}" y="{middle:.1f}" text-anchor="end">{escape(row["title"])}</text>',
             f'<rect x="{start:.1f}" y="{y}" width="{max(end - start, 1):.1f}" height="{BAR}" fill="{colour}"/>',
-            f'<line x1="{floor:.1f}" x2="{floor:.1f}" y1="{y - 3}" y2="{y + BAR + 3}" {DASHED}/>',
             f'<text x="{WIDTH - 16}" y="{middle:.1f}" text-anchor="end" font-weight="bold">{row["ratio"]:.2f}</text>',
         ]
+        if row["floor"] is not None:
+            floor = x(row["floor"])
+            parts.append(
+                f'<line x1="{floor:.1f}" x2="{floor:.1f}" y1="{y - 3}" y2="{y + BAR + 3}" {DASHED}/>'
+            )
     parts += [
         f'<text x="16" y="{height - 12}" font-size="11">dashed: the floor</text>',
         "</svg>",

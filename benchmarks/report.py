@@ -31,7 +31,8 @@ def verdict(row: dict[str, Any]) -> str:
     if row["over_bare_us_max"] is not None:
         over = row["medians"]["logbroker"]["p50_us"] - row["bare_p50_us"]
         return f"bare + {over:.0f} us, floor + {row['over_bare_us_max']:.0f}{mark}"
-    return f"{row['ratio']:.2f}x, floor {row['floor']:g}{mark}"
+    floor = "" if row["floor"] is None else f", floor {row['floor']:g}{mark}"
+    return f"{row['ratio']:.2f}x{floor}"
 
 
 def latency(row: dict[str, Any], medians: dict[str, Any]) -> str:
@@ -61,6 +62,11 @@ def markdown(result: dict[str, Any]) -> str:
         "Apache Kafka 4.3.1 has its defaults, which leave that to the operating system. Bare is one 4 KB overwrite and "
         "fdatasync on the same disk in the same minute."
     )
+    steady = (
+        "A row is a steady state: the page cache is full before a run, and batches are written for so long that the kernel has "
+        "to write back what Kafka left to it. A *burst* is the same load for the few seconds in which the page cache takes it all: "
+        "Kafka's records of a burst are in memory alone, ours are on the disk."
+    )
     lines = [
         "# Measured",
         "",
@@ -68,10 +74,12 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         conditions,
         "",
+        steady,
+        "",
         "![ratios](results.svg)",
         "",
-        "| load | logbroker | p50 / p99 | Kafka, not synced | p50 / p99 | ratio | bare p50 | our fdatasyncs | ring wraps |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| load | logbroker | p50 / p99 | Kafka, not synced | p50 / p99 | ratio | seconds | bare p50 | our fdatasyncs | ring wraps |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         ours, kafka = row["medians"]["logbroker"], row["medians"]["Kafka"]
@@ -83,6 +91,7 @@ def markdown(result: dict[str, Any]) -> str:
             rate(row, kafka),
             latency(row, kafka),
             verdict(row),
+            "" if row["reads"] else f"{row['seconds']:.0f}",
             f"{row['bare_p50_us']:.0f} us",
             count(ours.get("fdatasyncs")),
             "" if wraps is None else f"{wraps:.1f}",
