@@ -148,7 +148,7 @@ class ReadableLog:
     def max_timestamp_batch(self, reader: Reader) -> tuple[BatchHeader, list[Buffer]] | None:
         """The batch that holds the largest timestamp, whole; None in an empty log.
 
-        A segment whose largest timestamp was deleted (`delete_records`) doesn't compete.
+        It may not be durable yet: nobody may be told of it before. A segment whose largest timestamp was deleted (`delete_records`) doesn't compete.
         """
         if self._refusal is not None:
             raise self._refusal
@@ -161,7 +161,7 @@ class ReadableLog:
             return None
         best = max(standing, key=lambda segment: segment.max_timestamp)
         located = best.locate(best.max_timestamp_offset, reader)
-        if located is None or located[0] >= self._limit_of(best, to_end=False):
+        if located is None:
             return None
         return located[1], best.read(located[0], located[1].length + LOG_OVERHEAD, reader)
 

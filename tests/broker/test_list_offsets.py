@@ -10,6 +10,7 @@ from crc32c import crc32c
 from support.broker_stage import Stage, batch_of, on_broker, until
 
 from logbroker.base.error_codes import ErrorCode
+from logbroker.broker.handlers import list_offsets
 from logbroker.records.batch import Codec
 from logbroker.storage import vfs
 from logbroker.wire.api import API, ApiKey
@@ -190,6 +191,31 @@ async def test_what_is_not_durable_is_not_told(stage: Stage):
     await produced
     assert await told(LATEST) == 7
     assert await told(T0 + 20) == 6
+
+
+@on_broker()
+async def test_the_largest_timestamp_is_waited_for(stage: Stage, monkeypatch):
+    partition = await stage.topic("t")
+    with stage.hold("journal"):
+        produced = asyncio.ensure_future(stage.produce("t", batch_of([b"v"], timestamps=T0)))
+        await until(lambda: partition.log_end_offset == 1)
+        other = await stage.connect()
+        asked = asyncio.ensure_future(
+            other.request(ApiKey.LIST_OFFSETS, request(("t", 0, MAX_TIMESTAMP)), version=11)
+        )
+        await until(lambda: len(stage.broker.fetch_waits) == 1)
+    assert (await produced).base_offset == 0
+    found = (await asked).topics[0].partitions[0]
+    assert (found.error_code, found.timestamp, found.offset) == (0, T0, 0)
+    assert not len(stage.broker.fetch_waits)
+
+    monkeypatch.setattr(list_offsets, "DURABLE_WAIT_MAX_MS", 1)
+    with stage.hold("journal"):
+        produced = asyncio.ensure_future(stage.produce("t", batch_of([b"v"], timestamps=T0 + 1)))
+        await until(lambda: partition.log_end_offset == 2)
+        late = await other.request(ApiKey.LIST_OFFSETS, request(("t", 0, MAX_TIMESTAMP)), version=11)
+        assert late.topics[0].partitions[0].offset == -1
+    await produced
 
 
 @on_broker()

@@ -8,7 +8,7 @@
 A negative timestamp that the request's version doesn't know yet gets UNSUPPORTED_VERSION, and a partition that is named twice
 INVALID_REQUEST, as in Kafka. Any other value is a time in ms: the first record at or after it, or -1. Looking it up reads the
 time index, a few batch headers and decodes one batch; where that isn't in the page cache, a lane reads it. A record that its reader
-can't see yet is not found.
+can't see yet is not found; but -3 waits for the record to become durable, as under load there is always one that isn't yet.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from logbroker.records.batch import BatchHeader
 from logbroker.records.iterator import iter_records
 from logbroker.replication.disk_reads import Fetched, fetch_ranges
 from logbroker.replication.partition import Partition
+from logbroker.storage.log import Log
 from logbroker.storage.segment import WouldBlockError
 from logbroker.wire.messages.list_offsets import (
     ListOffsetsPartition,
@@ -55,6 +56,8 @@ _KNOWN_FROM: Final = {
     EARLIEST_PENDING_UPLOAD: 11,
 }
 _NEVER: Final = 1 << 15
+DURABLE_WAIT_MAX_MS: Final = 2000
+"""So long the record with the largest timestamp is waited for; then none is told."""
 
 
 async def handle(broker: Broker, context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
@@ -79,13 +82,14 @@ async def handle(broker: Broker, context: RequestContext, request: ListOffsetsRe
                     raise BrokerError(ErrorCode.INVALID_REQUEST)
                 partition = broker.replicas.partition(*key)
                 committed = request.isolation_level == READ_COMMITTED
-                await _look_up(partition, context.api_version, wanted, result, committed=committed)
+                await _look_up(broker, partition, context.api_version, wanted, result, committed=committed)
             except BrokerError as error:
                 result.error_code = error.code
     return response
 
 
 async def _look_up(
+    broker: Broker,
     partition: Partition,
     version: int,
     wanted: ListOffsetsPartition,
@@ -111,17 +115,24 @@ async def _look_up(
                 partition.leader_epoch
             )  # nothing is written yet; what comes will have this one
     elif timestamp not in {LATEST_TIERED, EARLIEST_PENDING_UPLOAD}:
-        await _look_up_time(partition, timestamp, result, committed=committed)
+        await _look_up_time(broker, partition, timestamp, result, committed=committed)
 
 
 async def _look_up_time(
-    partition: Partition, timestamp: int, result: ListOffsetsPartitionResponse, *, committed: bool
+    broker: Broker,
+    partition: Partition,
+    timestamp: int,
+    result: ListOffsetsPartitionResponse,
+    *,
+    committed: bool,
 ) -> None:
     from_offset = partition.log_start_offset
     fetched = Fetched()
     while (found := await _find_batch(partition, timestamp, from_offset, fetched)) is not None:
         header, parts = found
         offset, record_timestamp = _find_record(header, parts, timestamp, partition.log_start_offset)
+        if offset >= partition.high_watermark and not await _durable(broker, partition, offset):
+            return
         if committed and offset >= partition.last_stable_offset:
             return
         if offset >= 0:
@@ -134,6 +145,31 @@ async def _look_up_time(
         # The header promised more than the records keep, or those that keep it lie below the log's start.
         from_offset = header.next_offset
         await asyncio.sleep(0)  # there may be many such batches, and others wait for the loop
+
+
+async def _durable(broker: Broker, partition: Partition, offset: int) -> bool:
+    """Wait until readers may see this record. False: it takes too long, or never comes to it."""
+    done = asyncio.get_running_loop().create_future()
+
+    def settle() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    def look(log: Log) -> bool:
+        if partition.high_watermark <= offset and log.refusal is None:
+            return False
+        settle()
+        return True
+
+    waits = broker.fetch_waits
+    wait = waits.park([partition.log], DURABLE_WAIT_MAX_MS, look, settle)
+    if wait is not None:
+        partition.log.on_advance = waits.wake
+        try:
+            await done
+        finally:
+            wait.cancel()
+    return partition.high_watermark > offset
 
 
 async def _find_batch(
