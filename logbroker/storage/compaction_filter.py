@@ -5,7 +5,8 @@
 - A tombstone stays until the batch's *delete horizon* (KIP-534): the pass that first leaves it, with nothing older of its key, writes
   now + `delete.retention.ms` into the batch's base timestamp and sets attribute bit 6; later passes take it once that time has come.
 - A batch that loses all its records stays as a header if it is a live producer's last, so that its sequence isn't forgotten, or
-  the last of the pass, so that the log's end isn't.
+  the last of the pass, so that the log's end isn't. (Where the page cache is durable enough, a power cut may take that last batch:
+  the one before it is gone then too, and the checkpoint alone remembers its sequence.)
 - A batch whose records all stay, and that needs no new horizon, is left as it is, byte for byte. Any other is written anew with the same
   codec, offsets, producer and sequence, and the base timestamp that Kafka gives it.
 """

@@ -124,6 +124,8 @@ class Journal:
         self._taken: list[JournalItem] = []
         self._filling = False
         self._failed = False
+        self._awake = False
+        """A drain is queued or at work. It clears this and looks once more before it ends: what came until then, it finds."""
         self._contents = Contents([], [])
         """What `generations` says; the lane `fill` alone changes it once the journal is open."""
 
@@ -133,7 +135,13 @@ class Journal:
         """Queue items for the next commit; `on_committed` hears of them when they are durable."""
         self.outstanding += len(items)
         self._incoming.append(items)
-        self.executor.submit("journal", self.drain_steps(), self._drained)
+        self._drain()
+
+    def _drain(self) -> None:
+        """Have the lane look at what waits, unless it is going to: most submits find it at work."""
+        if not self._awake:
+            self._awake = True
+            self.executor.submit("journal", self.drain_steps(), self._drained)
 
     def recycle(self, sequence: int) -> None:
         """Every commit below `sequence` is durable elsewhere: files that hold nothing else are free again."""
@@ -145,7 +153,7 @@ class Journal:
                 self._free.append(ring_file)
         if self.blocked and self._free:
             self.blocked = False
-            self.executor.submit("journal", self.drain_steps(), self._drained)
+            self._drain()
 
     @property
     def files_total(self) -> int:
@@ -191,13 +199,13 @@ class Journal:
         self._free.append(made)
         if self.blocked:
             self.blocked = False
-            self.executor.submit("journal", self.drain_steps(), self._drained)
+            self._drain()
         self.grow()
 
     def stop(self) -> None:
         """Commit nothing more; what waits comes back through `on_refused`."""
         self._failed = True
-        self.executor.submit("journal", self.drain_steps(), self._drained)
+        self._drain()
 
     def in_flight(self) -> list[JournalItem]:
         """What the lane has in its hands, for a loop that can't wait for it; what it is giving back just now may be missing.
@@ -212,7 +220,7 @@ class Journal:
         elif wanted_bytes and not self._failed:
             if any(ring_file.size >= wanted_bytes for ring_file in list(self._free)):
                 # a file was freed while the lane was giving up
-                self.executor.submit("journal", self.drain_steps(), self._drained)
+                self._drain()
                 return
             if not self.blocked:
                 self.blocked = True
@@ -242,8 +250,14 @@ class Journal:
             return (yield from self._commit_steps())
         except Exception as error:  # the loop decides: the directory goes offline
             self._failed = True
+            self._awake = False
             self.executor.post(self._break, (error, self._take_all()))
             return 0
+
+    def _wanted_again(self) -> bool:
+        """The lane's last look before it ends, after which the loop must wake it."""
+        self._awake = False
+        return bool(self._incoming) or self._failed
 
     def _take_all(self) -> list[JournalItem]:
         left = self._taken + self._waiting
@@ -256,6 +270,7 @@ class Journal:
     def _commit_steps(self) -> Steps[int]:
         while True:
             if self._failed:
+                self._awake = False
                 left = self._take_all()
                 if left:
                     self.executor.post(self._refuse, left)
@@ -264,10 +279,14 @@ class Journal:
                 self._waiting.extend(self._incoming[0])  # never in neither place: see `in_flight`
                 self._incoming.popleft()
             if not self._waiting:
+                if self._wanted_again():
+                    continue
                 return 0
             started = time.perf_counter()
             taken, buffers, size = self._take()
             if not taken:
+                if self._wanted_again():
+                    continue
                 return self._need_of(self._waiting[0])
             active = self._active
             if active is None:

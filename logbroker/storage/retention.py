@@ -2,7 +2,7 @@
 
 Kafka's rules: whole segments only, oldest first, never past what is durable; by time, a segment goes when its *newest* record
 is older than `retention.ms`; by size, while the rest still holds `retention.bytes`. The active segment goes too when it is
-that old (the log then begins a new one at its end).
+that old, or nothing need be held (the log then begins a new one at its end).
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def retained_start(log: Log, now_ms: int) -> int:
             break
         newest = segment.max_timestamp if segment.max_timestamp >= 0 else segment.created_ms
         old = config.retention_ms >= 0 and segment.times_known and now_ms - newest > config.retention_ms
-        excess = (
-            config.retention_bytes >= 0 and not last and size_bytes - segment.size >= config.retention_bytes
-        )
+        excess = config.retention_bytes >= 0 and size_bytes - segment.size >= config.retention_bytes
         if not old and not excess:
             break
         size_bytes -= segment.size
