@@ -63,11 +63,23 @@ def test_records_from_the_future_stay(engine):
     assert retained_start(log, NOW + 12 * HOUR_MS) == 12
 
 
-@pytest.mark.parametrize("least", [0, 1])
-def test_retention_by_size_leaves_the_active_segment(engine, least):
-    log = engine.create(internal_segment_bytes=1000, retention_bytes=least)
+def test_retention_by_size_leaves_the_active_segment(engine):
+    log = engine.create(internal_segment_bytes=1000, retention_bytes=1)
     engine.fill(log, 12)
     assert retained_start(log, NOW) == log.segments[-1].base_offset == 10
+
+
+def test_retention_of_no_bytes_leaves_nothing(engine):
+    log = engine.create(internal_segment_bytes=1000, retention_bytes=0)
+    engine.fill(log, 12)
+    engine.directory.apply_retention(NOW, retained_start)
+    engine.run()
+    assert (log.start_offset, log.end_offset, log.size_bytes) == (12, 12, 0)
+    engine.fill(log, 1)
+    engine.reopen()
+    log = engine.log()
+    assert (log.start_offset, log.end_offset) == (12, 13)
+    assert len(engine.values(log)) == 1
 
 
 @pytest.mark.parametrize("retained", [False, True])

@@ -46,6 +46,25 @@ def test_what_waits_together_becomes_durable_together(tmp_path):
         assert engine.directory.journal.commits - before <= 2
 
 
+def test_what_comes_while_the_lane_is_about_to_end_is_committed(tmp_path, monkeypatch):
+    with Engine(tmp_path) as engine:
+        log, journal = engine.create(), engine.directory.journal
+        late = []
+        last_look = journal._wanted_again
+
+        def just_before():
+            if not late:  # the loop finds the lane at work still, and doesn't wake it
+                late.append(engine.append(log))
+                engine.directory.commit_path._hand_over()
+            return last_look()
+
+        monkeypatch.setattr(journal, "_wanted_again", just_before)
+        engine.append(log)
+        engine.run()
+        assert [item.waiter for item in late] == [late]
+        assert late[0].error == ErrorCode.NONE
+
+
 def test_a_full_ring_makes_appends_wait_counts_it_and_goes_on(tmp_path):
     with Engine(tmp_path, checkpoint_bytes=1 << 30, writeback_bytes=1 << 30) as engine:
         logs = [engine.create(index=index) for index in range(20)]
