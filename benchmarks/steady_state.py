@@ -2,7 +2,7 @@
 
 A broker that leaves its records in the page cache is as fast as memory as long as free memory lasts and nobody writes it
 back: for the first gigabytes after a start. (In a virtual machine it depends on the host besides: a free page may have no memory
-behind it yet, and then costs ten times as much to touch.) Neither says what one can rely on. So before a run the page
+behind it yet, and then costs several times as much to touch.) Neither says what one can rely on. So before a run the page
 cache is filled, and a run lasts until the kernel has had to write back several times what it lets lie.
 """
 
