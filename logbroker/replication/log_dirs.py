@@ -107,6 +107,15 @@ def identify(vfs: Vfs, state: LogDirState, image: ClusterImage, known: Mapping[s
     state.directory_id = identity.directory_id
 
 
+def refuse_twice(paths: Iterable[str]) -> None:
+    """Two names of one directory, by a link or a slash, would find it locked, by this very process. Raises ConfigError."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        other = seen.setdefault(os.path.realpath(path), path)
+        if other != path:
+            raise ConfigError(f"log.dirs names one directory twice, as {other} and as {path}; name it once")
+
+
 def refuse_copies(states: Iterable[LogDirState]) -> None:
     """Raises ConfigError: of two directories with one id, one is a copy, and nobody can tell which lacks what."""
     paths: dict[UUID, str] = {}

@@ -35,6 +35,7 @@ from logbroker.replication.log_dirs import (
     identify,
     options_of,
     refuse_copies,
+    refuse_twice,
 )
 from logbroker.replication.partition import Partition
 from logbroker.replication.upkeep import Upkeep
@@ -104,6 +105,7 @@ class ReplicaManager:
         """
         known = {directory.path: directory.directory_id for directory in image.directories.values()}
         fresh: list[tuple[UUID, str]] = []
+        refuse_twice(self._settings.log_dirs)
         for path in self._settings.log_dirs:
             state = LogDirState(os.path.abspath(path))
             self.states.append(state)

@@ -190,6 +190,15 @@ def test_a_directory_in_use_is_refused(broker):
     lock.release()
 
 
+@pytest.mark.parametrize("name", ["a/", "link", "./b/../a"])
+def test_a_directory_that_is_named_twice_is_refused(broker, tmp_path, name):
+    (tmp_path / "link").symlink_to(broker.paths[0])
+    twin = f"{tmp_path}/{name}"
+    broker.settings = msgspec.structs.replace(broker.settings, log_dirs=(*broker.paths, twin))
+    with pytest.raises(ConfigError, match=r"names one directory twice, as .*/a and as .*; name it once"):
+        run(broker.start())
+
+
 def test_a_copy_of_a_directory_is_refused_beside_it(broker):
     shutil.rmtree(broker.paths[1])
     shutil.copytree(broker.paths[0], broker.paths[1])
