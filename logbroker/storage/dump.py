@@ -5,7 +5,8 @@
 A row is a dict of plain values (numbers, texts, lists) that begins with `kind` and `position`, the byte where it starts. What is wrong
 stands in a row of its own or beside what it concerns, as `problem`; what can be read behind it is still shown. The file's name says
 what it is: `.log`, `.index`, `.timeindex`, `.snapshot` (also with `.deleted` behind it), `.ring` (also `.kept`), `checkpoint`,
-`generations`, `leader-epoch-checkpoint`, `partition.metadata`, `meta.properties`.
+`generations`, `leader-epoch-checkpoint`, `partition.metadata`, `meta.properties`. The entries of an index are compared with the
+log that lies beside it, which is read for that.
 
 A running broker's files may be shown: a batch or a commit that is being written then looks torn. Memory is bounded by the largest
 batch, for a ring file by that file. Blocks; any thread.
@@ -29,7 +30,7 @@ from logbroker.storage.dump_journal import ring_rows
 from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY
 from logbroker.storage.producer_state import ProducerStates
 from logbroker.storage.read_only import ReadOnlyVfs
-from logbroker.storage.segment_check import BatchWalk
+from logbroker.storage.segment_check import BatchWalk, IndexCheck, OffsetIndexCheck, TimeIndexCheck
 from logbroker.storage.verify_partition import finding_of
 from logbroker.storage.vfs import OsFile
 
@@ -53,9 +54,9 @@ def dump(path: str, *, records: bool = False) -> Iterator[Row]:
     if name.endswith(".log"):
         return _log_rows(path, records=records)
     if name.endswith(".index"):
-        return _index_rows(path, _base_of(name), OFFSET_ENTRY.size, _offset_entry)
+        return _index_rows(path, _base_of(name), OFFSET_ENTRY.size, _offset_entry, OffsetIndexCheck)
     if name.endswith(".timeindex"):
-        return _index_rows(path, _base_of(name), TIME_ENTRY.size, _time_entry)
+        return _index_rows(path, _base_of(name), TIME_ENTRY.size, _time_entry, TimeIndexCheck)
     if name.endswith(".txnindex"):
         return _guarded(path, _aborted_rows)
     if name.endswith(".snapshot"):
@@ -209,7 +210,9 @@ def _index_rows(
     base_offset: int,
     width: int,
     read: Callable[[int, bytes, int], tuple[Row, tuple[int, int]]],
+    check: Callable[[str, bytes, int], IndexCheck],
 ) -> Iterator[Row]:
+    found = _beside_its_log(path, base_offset, check)
     file = ReadOnlyVfs().open(path)
     try:
         size = file.size()
@@ -221,6 +224,8 @@ def _index_rows(
                 row = {"kind": "entry", "position": start + at, **shown}
                 if last is not None and (entry[0] <= last[0] or entry[1] <= last[1]):
                     row["problem"] = f"entry {entry} follows {last}"
+                elif start + at in found:
+                    row["problem"] = found[start + at]
                 last = entry
                 yield row
         if size % width:
@@ -228,6 +233,30 @@ def _index_rows(
             yield {"kind": "nothing", "position": size - size % width, "problem": what}
     finally:
         file.close()
+
+
+def _beside_its_log(
+    path: str, base_offset: int, check: Callable[[str, bytes, int], IndexCheck]
+) -> dict[int, str]:
+    """What is wrong with an index's entries, by their position; nothing where there is no log to compare it with."""
+    stem, _, suffixes = os.path.basename(path).partition(".")
+    _, dot, deleted = suffixes.partition(".")
+    log_path = os.path.join(os.path.dirname(path), f"{stem}.log{dot}{deleted}")
+    vfs = ReadOnlyVfs()
+    if not vfs.exists(log_path):
+        return {}
+    index, log = vfs.open(path), vfs.open(log_path)
+    try:
+        checked = check(path, index.pread(min(index.size(), SMALL_FILE_BYTES_MAX), 0), base_offset)
+        walk = BatchWalk(log_path, log.pread, 0, log.size(), gaps_allowed=True, on_batch=checked.batch)
+        for _ in walk.steps():
+            pass
+        if walk.position >= log.size():
+            checked.finish()
+    finally:
+        index.close()
+        log.close()
+    return {finding.position: finding.what for finding in checked.findings}
 
 
 # Small files

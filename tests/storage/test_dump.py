@@ -11,6 +11,7 @@ from storage.support import Engine, batch
 from logbroker.storage import checkpoint_file
 from logbroker.storage.checkpoint_file import encode_point
 from logbroker.storage.dump import SMALL_FILE_BYTES_MAX, dump
+from logbroker.storage.index import OFFSET_ENTRY, TIME_ENTRY
 from logbroker.storage.read_only import ReadOnlyVfs
 
 
@@ -39,6 +40,33 @@ def test_an_index_counts_from_its_segments_base(engine):
     rows = list(dump(f"{engine.path}/t-0/{base:020d}.index"))
     assert rows
     assert all(row["offset"] >= base for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "entry", "said"),
+    [
+        (".index", OFFSET_ENTRY, "no batch starts at position"),
+        (".timeindex", TIME_ENTRY, "where the batch's largest is"),
+    ],
+)
+def test_an_index_is_compared_with_its_log(engine, tmp_path, suffix, entry, said):
+    engine.checkpoint()
+    path = f"{engine.path}/t-0/{0:020d}{suffix}"
+    assert wrong(path) == []
+    with open(path, "r+b") as file:
+        data = bytearray(file.read())
+        key, value = entry.unpack_from(data, entry.size)
+        entry.pack_into(data, entry.size, *((key, value + 1) if suffix == ".index" else (key + 1, value)))
+        file.seek(0)
+        file.write(data)
+    ((position, problem),) = wrong(path)
+    assert position == entry.size
+    assert said in problem
+    away = shutil.copy(path, tmp_path)
+    assert wrong(away) == [], "there is no log beside it"
+    shutil.copy(f"{engine.path}/t-0/{0:020d}.log", f"{tmp_path}/{0:020d}.log.deleted")
+    os.rename(away, f"{away}.deleted")
+    assert wrong(f"{away}.deleted") == [(position, problem)]
 
 
 def test_files_on_their_way_out_are_shown_by_what_they_were(engine, tmp_path):
