@@ -45,6 +45,9 @@ request. The key is one that `api.API` has; the version may be any int16."""
 def decode_request_header(frame: Buffer, position: int = 0) -> RequestHeader:
     """Return the header of the request frame that starts at `position`.
 
+    Bytes of the client id that are no UTF-8 become U+FFFD, as in Kafka: it is a name for people, which librdkafka sends as it
+    was given.
+
     Raises:
         ProtocolError: an unknown API key, or a header that is cut short or malformed.
     """
@@ -66,12 +69,7 @@ def decode_request_header(frame: Buffer, position: int = 0) -> RequestHeader:
             raise ProtocolError(
                 f"{_named(api_key, version)}: a client id of {client_id_size} bytes ends after the frame"
             )
-        try:
-            client_id = str(frame[start:position], "utf-8")
-        except UnicodeDecodeError as error:
-            raise ProtocolError(
-                f"{_named(api_key, version)}: the client id is not UTF-8: {error.reason}"
-            ) from None
+        client_id = str(frame[start:position], "utf-8", "replace")
     if version >= flexible_from:
         if position < end and frame[position] == 0:
             position += 1

@@ -293,8 +293,7 @@ def test_a_client_id_that_is_no_text(start):
     header = encode_request_header(ApiKey.METADATA, 1, 1, "abc").replace(b"abc", b"\xff\xfe\xfd")
     with connect(broker) as connection:
         connection.sendall(struct.pack(">i", len(header) + 4) + header + struct.pack(">i", 0))
-        assert closed(connection)
-        assert "client id" in why_closed(broker, connection)
+        assert struct.unpack(">ii", connection.recv(8, socket.MSG_WAITALL))[1] == 1, "answered, as by Kafka"
 
 
 def test_metadata_of_an_impossible_topic_name(start):

@@ -43,7 +43,6 @@ def fails(broker, context, request):
         (b"\0\3\0", "3 bytes"),
         (pack(">hhih", ApiKey.METADATA, 1, 1, 100), "client id"),
         (pack(">hhih", ApiKey.METADATA, 1, 1, 100) + b"tester", "client id"),
-        (pack(">hhih", ApiKey.METADATA, 1, 1, 2) + b"\xff\xfe", "UTF-8"),
         (pack(">hhih", ApiKey.METADATA, 9, 1, -1), "tagged fields"),
         (pack(">hhih", ApiKey.METADATA, 9, 1, -1) + b"\xff" * 20, "tagged fields"),
         (pack(">hhih", ApiKey.METADATA, 1, 1, -1) + b"\x7f\xff\xff\xff", "MetadataRequest version 1, topics"),
