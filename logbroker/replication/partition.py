@@ -62,6 +62,7 @@ class Partition:
         "_codec",
         "_level",
         "_plain",
+        "_segment_bytes",
         "config",
         "index",
         "internal",
@@ -94,6 +95,8 @@ class Partition:
         self._level = levels.get(self._codec)
         if self._codec is Codec.GZIP and self._level == _GZIP_DEFAULT_LEVEL:
             self._level = None
+        internal_bytes = config.internal_segment_bytes
+        self._segment_bytes = config.segment_bytes if internal_bytes is None else internal_bytes
         self._plain = (
             self._codec is None
             and config.record_validation == "header"
@@ -172,6 +175,11 @@ class Partition:
                         config.message_timestamp_before_max_ms,
                         config.message_timestamp_after_max_ms,
                     )
+            if len(batch) > self._segment_bytes:
+                raise InvalidBatchError(
+                    ErrorCode.RECORD_LIST_TOO_LARGE,
+                    f"the record batch has {len(batch)} bytes, segment.bytes of {log.name} allows {self._segment_bytes}",
+                )
         if type(batch) is not bytearray and (type(batch) is not memoryview or batch.readonly):
             batch = bytearray(batch)
         return log.append(batch, header, self.leader_epoch, on_done, waiter)

@@ -571,6 +571,16 @@ async def test_max_message_bytes_counts_the_whole_batch(stage: Stage):
 
 
 @on_broker()
+async def test_a_batch_fits_into_a_segment(stage: Stage):
+    await stage.topic("t", segment_bytes="1048576", max_message_bytes="5000000")
+    answer = await stage.produce("t", batch_of([b"x" * 1_048_576]))
+    assert answer.error_code == ErrorCode.RECORD_LIST_TOO_LARGE
+    assert "segment.bytes" in answer.error_message
+    assert stage.partition("t").log_end_offset == 0
+    assert (await stage.produce("t", batch_of([b"x" * 1_048_000]))).error_code == 0
+
+
+@on_broker()
 async def test_internal_topics_are_not_for_clients(stage: Stage):
     await stage.ask(CreateTopicsRequest())
     from logbroker.wire.messages.find_coordinator import FindCoordinatorRequest
