@@ -38,7 +38,7 @@ $(DEV): pyproject.toml constraints.txt
 	@touch $(RUNTIME)
 
 run: $(RUNTIME)
-	@$(BIN)/python tools/dev/run.py --port $(PORT) --data-dir $(DATA) --metrics-port $(METRICS_PORT)
+	@$(BIN)/python tools/dev/run.py --port '$(PORT)' --data-dir '$(DATA)' --metrics-port '$(METRICS_PORT)'
 
 test-needs: $(DEV)
 	@tools/dev/system_packages.sh

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pty
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -76,6 +77,26 @@ def test_it_shows_records_and_leaves_at_ctrl_c(tmp_path):
         for client in ("kcat", "logbroker consume", "confluent_kafka"):
             assert client in shown
         assert "Traceback" not in shown
+
+
+def test_ctrl_c_before_the_records_were_shown_is_no_error(tmp_path):
+    """The records can't go through a broker that is stopping, and nobody needs to be told to start it."""
+    shown, status = at_a_terminal(command(tmp_path / "data", *free_ports(2)), (b": serving", b"\x03"))
+    assert status == 0, shown
+    assert "stopped" in shown
+    assert "rror" not in shown
+
+
+def test_a_data_directory_may_have_a_space_in_its_name():
+    shown = subprocess.run(
+        ["make", "--dry-run", "--old-file=.venv/.installed-runtime", "run", "DATA=my data"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arguments = shlex.split(shown.stdout)
+    assert arguments[arguments.index("--data-dir") + 1] == "my data"
 
 
 @pytest.mark.parametrize("started_by", ["a shell", "a make that is killed"])

@@ -63,12 +63,15 @@ def main() -> int:
             signal.signal(number, lambda _got, _frame, meant=meant: _pass_on(broker, meant))
         with _stopped_at_the_end(broker), _terminal_of(broker):
             if _wait_until_ready(broker, channel):
-                shown = subprocess.run([LOGBROKER, "tour", "--bootstrap-server", server], check=False)
+                shown = subprocess.run(
+                    [LOGBROKER, "tour", "--bootstrap-server", server], stderr=subprocess.PIPE, check=False
+                )
                 if shown.returncode == 0:
                     print(
                         f"\nmetrics: http://{HOST}:{wanted.metrics_port}/metrics   stop: Ctrl-C", flush=True
                     )
-                elif broker.poll() is None:
+                elif not _stopping(broker, channel):
+                    sys.stderr.buffer.write(shown.stderr)
                     return 1
             return _wait_for_the_end(broker, parent)
 
@@ -144,6 +147,16 @@ def _wait_until_ready(broker: subprocess.Popen[bytes], channel: socket.socket) -
                 print(f"still not ready after {READY_TIMEOUT_S:.0f} s; waiting", file=sys.stderr)
                 waited_s = 0.0
     return False
+
+
+def _stopping(broker: subprocess.Popen[bytes], channel: socket.socket) -> bool:
+    """Whether the broker has ended or was asked to: then it is no news that records no longer went through it."""
+    channel.settimeout(0)
+    with contextlib.suppress(BlockingIOError):
+        while broker.poll() is None:
+            if channel.recv(4096).startswith(b"STOPPING=1"):
+                return True
+    return broker.poll() is not None
 
 
 def _pass_on(broker: subprocess.Popen[bytes], number: int) -> None:
