@@ -193,6 +193,12 @@ def contradictions(settings: Settings) -> list[str]:
         for endpoint in parse_endpoints(settings.advertised_listeners or ())
         if endpoint.name not in names
     ]
+    taken = {endpoint.address for endpoint in settings.listener_endpoints if endpoint.port}
+    problems += [
+        f"listeners and metrics.listeners both have {endpoint.address}; each needs an address of its own"
+        for endpoint in settings.metrics_endpoints
+        if endpoint.address in taken
+    ]
     protocols = protocol_map(settings.listener_security_protocol_map)
     for name in names:
         protocol = protocols.get(name)

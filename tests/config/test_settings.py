@@ -141,6 +141,10 @@ CONTRADICTIONS = {
         "log.cleaner.max.compaction.lag.ms": 5,
     },
     "names OUTSIDE, which listeners doesn't have": {"advertised.listeners": "OUTSIDE://broker:9092"},
+    "listeners and metrics.listeners both have 127.0.0.1:9644": {
+        "listeners": "PLAINTEXT://127.0.0.1:9644",
+        "metrics.listeners": "127.0.0.1:9644",
+    },
     "add INSIDE:PLAINTEXT to it": {"listeners": "INSIDE://:9092"},
     "the listener SASL_SSL asks for SASL_SSL": {"listeners": "SASL_SSL://:9093"},
     "speaks PLAINTEXT only": {
