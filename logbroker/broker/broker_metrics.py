@@ -118,6 +118,12 @@ class BrokerMetrics:
             "gauge",
             [((("lane", lane.name),), budget.waiting_in(lane)) for lane in budget.lanes],
         )
+        yield Metric(
+            "logbroker_reply_memory_bytes",
+            "Of queued.max.reply.bytes, what slow readers haven't taken.",
+            "gauge",
+            [((), server.unsent_bytes())],
+        )
         for name, help_, number in (
             ("fetch_sessions", "Incremental fetch sessions kept.", len(self._broker.fetch_sessions)),
             ("fetches_waiting", "Fetches parked for more records.", len(self._broker.fetch_waits)),

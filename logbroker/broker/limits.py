@@ -24,6 +24,7 @@ def server_limits(settings: Settings) -> ServerLimits:
         queued_max_bytes=settings.queued_max_request_bytes,
         in_flight_max=settings.max_in_flight_requests,
         outgoing_max_bytes=settings.socket_send_buffer_max_bytes,
+        replies_max_bytes=settings.queued_max_reply_bytes,
         send_buffer_bytes=settings.socket_send_buffer_bytes,
         stuck_reader_timeout_ms=settings.connections_max_idle_ms,
         idle_max_ms=settings.connections_max_idle_ms,

@@ -108,6 +108,16 @@ class ServerSection(msgspec.Struct, frozen=True, kw_only=True):
             kafka=OURS,
         ),
     ] = 16_777_216
+    queued_max_reply_bytes: Annotated[
+        int,
+        Long(
+            "Bytes of replies that may wait unsent for all slow readers together. Beyond it a fetch gets no more than 1 MB, "
+            "or one batch, until they have taken some or are closed.",
+            unit="bytes",
+            low=1,
+            kafka=OURS,
+        ),
+    ] = 268_435_456
     max_in_flight_requests: Annotated[
         int,
         Int(

@@ -40,6 +40,9 @@ LINGER_S: Final = 1.0
 """How long a connection that we closed is read from, and what comes thrown away, until the peer closes too. A socket
 closed with unread bytes resets the connection, and the last replies might never arrive."""
 
+REPLY_BYTES_LEAST: Final = 1 << 20
+"""What a fetch may answer with however much waits for slow readers: others go on, if in smaller steps."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ServerLimits:
@@ -52,6 +55,8 @@ class ServerLimits:
         in_flight_max: Unanswered requests of one connection (`max.in.flight.requests`).
         outgoing_max_bytes: Replies of one connection that the peer hasn't taken yet; beyond it no more of its
             requests are read (`socket.send.buffer.max.bytes`). One reply may go over it.
+        replies_max_bytes: The same of all connections together; beyond it a fetch gets `REPLY_BYTES_LEAST` at most
+            (`queued.max.reply.bytes`).
         send_buffer_bytes: What the kernel may buffer of one connection's replies (`socket.send.buffer.bytes`); -1 leaves
             it to the kernel, which lets it grow to megabytes: a large reply then goes out to memory and back for the
             peer, instead of through the processor's cache. Linux grants twice as much, for its own bookkeeping.
@@ -68,6 +73,7 @@ class ServerLimits:
     queued_max_bytes: int | None = 134_217_728
     in_flight_max: int = 1000
     outgoing_max_bytes: int = 16_777_216
+    replies_max_bytes: int = 268_435_456
     send_buffer_bytes: int = 204_800
     stuck_reader_timeout_ms: int = 600_000
     idle_max_ms: int = 600_000

@@ -19,7 +19,7 @@ from logbroker.base.clock import Clock
 from logbroker.net.budget import Lane, RequestBudget
 from logbroker.net.closing_log import ClosingLog
 from logbroker.net.counters import NetworkCounters
-from logbroker.net.limits import PEEK_BYTES, RECEIVE_BYTES, ServerLimits
+from logbroker.net.limits import PEEK_BYTES, RECEIVE_BYTES, REPLY_BYTES_LEAST, ServerLimits
 from logbroker.net.listener import Listener
 from logbroker.net.server_connection import ServerConnection
 
@@ -44,6 +44,7 @@ class Server:
 
     Attributes:
         connections: Those that are open.
+        slow_readers: Those whose peers take their replies too slowly; the others hold little.
         counters: Sums for metrics.
         budget: The memory that all requests share.
     """
@@ -55,6 +56,7 @@ class Server:
         self.now = clock.monotonic()
         self.counters = NetworkCounters()
         self.connections: set[ServerConnection] = set()
+        self.slow_readers: set[ServerConnection] = set()
         self.listeners: list[Listener] = []
         self.budget = RequestBudget(limits.queued_max_bytes, self._hand_out_soon)
         # One buffer for every connection: the transport fills it and hands it over in one go, and it is copied out.
@@ -151,11 +153,23 @@ class Server:
     def lost(self, connection: ServerConnection) -> None:
         """Forget a connection that is gone."""
         self.connections.discard(connection)
+        self.slow_readers.discard(connection)
         self._by_address[connection.address] -= 1
         if not self._by_address[connection.address]:
             del self._by_address[connection.address]
         if not self.connections:
             self._all_closed.set()
+
+    def reply_room(self) -> int:
+        """The bytes that one more large reply may have: what slow readers leave, but `REPLY_BYTES_LEAST` always."""
+        room = self.limits.replies_max_bytes
+        if self.slow_readers:
+            room -= self.unsent_bytes()
+        return max(room, REPLY_BYTES_LEAST)
+
+    def unsent_bytes(self) -> int:
+        """Bytes of replies that wait for slow readers."""
+        return sum(connection.unsent_bytes for connection in self.slow_readers)
 
     def flush_soon(self, connection: ServerConnection) -> None:
         """Have `connection` flushed at the end of this tick, with all others."""

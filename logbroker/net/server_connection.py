@@ -95,9 +95,11 @@ class ServerConnection(ReceivingConnection):
     def pause_writing(self) -> None:
         """The peer takes its replies too slowly: take no more of its requests."""
         self._block(OUTGOING)
+        self.server.slow_readers.add(self)
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
+        self.server.slow_readers.discard(self)
         self._unblock(OUTGOING)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -204,6 +206,11 @@ class ServerConnection(ReceivingConnection):
             self._close_callbacks.append(callback)
 
     # ---- what the server calls ----
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of replies that the peer hasn't taken."""
+        return self._ready_bytes + self.transport.get_write_buffer_size()
 
     def flush(self, now: float) -> None:
         """Write every reply whose turn has come, in one call."""

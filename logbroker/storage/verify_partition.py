@@ -3,7 +3,8 @@
 Of every segment: batches, offsets, leader epochs, both indexes, aborted transactions; then that the segments follow one another from the log's start to
 its end, and the small files beside them. Bytes that nobody vouched for are a note after a crash and a problem
 after a clean stop, which leaves none. So are index entries of a segment that was still being written: they aren't synced, and nobody
-trusts them.
+trusts them. In a compacted log gaps are legal and no CRC covers a batch's offset (Kafka's format): one that was moved into a gap
+isn't noticed.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import struct
 import time
 
 import pytest
+from support.client_driver import eventually
 
 from logbroker.base.error_codes import ErrorCode
 from logbroker.testing.wire_client import WireClient, batch_of
@@ -224,6 +225,39 @@ def test_a_slow_reader_is_bounded_and_alone(start):
                 slow.send(ApiKey.FETCH, request)
         assert works(broker) < 5
         assert rss_bytes(broker) - before < 60 << 20
+
+
+def test_slow_readers_together_are_bounded(start):
+    """Each of them asks for 16 MB and takes nothing; who reads goes on, and gets as much as ever when they are gone."""
+    limit_bytes = 16 << 20
+    broker = start(queued_max_reply_bytes=limit_bytes)
+    works(broker)
+    with WireClient(broker.bootstrap) as writer:
+        for _ in range(40):
+            writer.produce("ordinary", 0, batch_of([b"z" * 500_000], timestamp_ms=int(time.time() * 1000)))
+    before = rss_bytes(broker)
+    wanted = FetchTopic(
+        topic="ordinary",
+        partitions=[FetchPartition(partition=0, fetch_offset=1, partition_max_bytes=limit_bytes)],
+    )
+    request = FetchRequest(max_bytes=limit_bytes, session_epoch=-1, topics=[wanted])
+    with contextlib.ExitStack() as stack:
+        for _ in range(12):
+            slow = stack.enter_context(WireClient(broker.bootstrap))
+            slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            for _ in range(5):
+                slow.send(ApiKey.FETCH, request)
+            assert works(broker) < 5
+        waiting_bytes = broker.metric("logbroker_reply_memory_bytes")
+        assert limit_bytes / 2 < waiting_bytes < 2 * limit_bytes + 12 * (9 << 20)
+        assert rss_bytes(broker) - before < 150 << 20  # without the bound: 12 x 16 MB and more
+        with WireClient(broker.bootstrap) as honest:
+            response = honest.call(ApiKey.FETCH, request)
+            assert 500_000 < len(response.responses[0].partitions[0].records) <= 1 << 20
+    eventually(lambda: broker.metric("logbroker_reply_memory_bytes"), 0)
+    with WireClient(broker.bootstrap) as honest:
+        response = honest.call(ApiKey.FETCH, request)
+        assert len(response.responses[0].partitions[0].records) > limit_bytes - (1 << 20)
 
 
 def test_connections_are_bounded(start):

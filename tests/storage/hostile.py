@@ -247,6 +247,11 @@ def mutate(disk, path, rng, donor):
     return what
 
 
+def whole_file(disk, path):
+    file = disk.kill(disk.operations).open(path)
+    return bytes(file.pread(file.size(), 0))
+
+
 class Case:
     """One mutated copy, by its seed."""
 
@@ -373,7 +378,21 @@ class Case:
             assert latest == self.made.latest
         elif strange or latest != self.made.latest:
             whole_log = not any(path.endswith(JOURNAL) for path, _ in self.touched)
-            assert self.findings or errors or not whole_log, "records are lost, and verify has nothing to say"
+            assert self.findings or errors or not whole_log or self.only_unproven(), (
+                "records are lost, and verify has nothing to say"
+            )
+
+    def only_unproven(self):
+        """Whether nothing is changed but base offsets and leader epochs: no CRC covers them, and gaps are legal in a compacted log."""
+        for path, _ in self.touched:
+            before, after = (whole_file(disk, path) for disk in (self.made.disk, self.disk))
+            proven = bytearray(before)
+            for position, _ in iter_batches(before):
+                for start, end in ((position, position + 8), (position + 12, position + 16)):
+                    proven[start:end] = after[start:end]
+            if not path.endswith(".log") or proven != after:
+                return False
+        return True
 
     def read_all(self, engine, log):
         """What a client with CRC checks sees, and the errors it meets on the way; past each it seeks, offset by offset."""

@@ -115,7 +115,9 @@ class _Fetch:
         self._follower = (request.replica_id if replica is None else replica.replica_id) >= 0
         self._committed = request.isolation_level == READ_COMMITTED
         self._max_wait_ms = request.max_wait_ms
-        self._max_bytes = min(request.max_bytes, broker.settings.fetch_max_bytes)
+        self._max_bytes = min(
+            request.max_bytes, broker.settings.fetch_max_bytes, context.connection.server.reply_room()
+        )
         self._min_bytes = min(request.min_bytes, self._max_bytes)
         self._fetched = Fetched()
         self._disk_rounds: dict[Log, int] = {}
