@@ -206,18 +206,21 @@ def test_stuck_large_frames_keep_no_ordinary_client_waiting(make_broker):
     works(broker)
 
 
+def much_to_fetch(broker, size_bytes):
+    """Produce a little more than so many bytes in batches of 500,000, and return the request for as many."""
+    with WireClient(broker.bootstrap) as writer:
+        for _ in range(size_bytes // 500_000 + 2):
+            writer.produce("ordinary", 0, batch_of([b"z" * 500_000], timestamp_ms=int(time.time() * 1000)))
+    partition = FetchPartition(partition=0, fetch_offset=1, partition_max_bytes=size_bytes)
+    wanted = FetchTopic(topic="ordinary", partitions=[partition])
+    return FetchRequest(max_bytes=size_bytes, session_epoch=-1, topics=[wanted])
+
+
 def test_a_slow_reader_is_bounded_and_alone(start):
     broker = start(socket_send_buffer_max_bytes=1 << 20)
     works(broker)
-    with WireClient(broker.bootstrap) as writer:
-        for _ in range(16):
-            writer.produce("ordinary", 0, batch_of([b"z" * 500_000], timestamp_ms=int(time.time() * 1000)))
+    request = much_to_fetch(broker, 8 << 20)
     before = rss_bytes(broker)
-    wanted = FetchTopic(
-        topic="ordinary",
-        partitions=[FetchPartition(partition=0, fetch_offset=1, partition_max_bytes=8 << 20)],
-    )
-    request = FetchRequest(max_bytes=8 << 20, session_epoch=-1, topics=[wanted])
     with WireClient(broker.bootstrap) as slow:
         slow.socket.settimeout(1)
         with contextlib.suppress(ConnectionError):
@@ -232,15 +235,8 @@ def test_slow_readers_together_are_bounded(start):
     limit_bytes = 16 << 20
     broker = start(queued_max_reply_bytes=limit_bytes)
     works(broker)
-    with WireClient(broker.bootstrap) as writer:
-        for _ in range(40):
-            writer.produce("ordinary", 0, batch_of([b"z" * 500_000], timestamp_ms=int(time.time() * 1000)))
+    request = much_to_fetch(broker, limit_bytes)
     before = rss_bytes(broker)
-    wanted = FetchTopic(
-        topic="ordinary",
-        partitions=[FetchPartition(partition=0, fetch_offset=1, partition_max_bytes=limit_bytes)],
-    )
-    request = FetchRequest(max_bytes=limit_bytes, session_epoch=-1, topics=[wanted])
     with contextlib.ExitStack() as stack:
         for _ in range(12):
             slow = stack.enter_context(WireClient(broker.bootstrap))
