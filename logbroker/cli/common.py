@@ -6,16 +6,22 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from logbroker.cli.lazy import with_remedy
 from logbroker.cli.progress import showing, waiting_for
+
+if TYPE_CHECKING:
+    from logbroker.client.errors import RefusedError
 
 __all__ = [
     "BOOTSTRAP_VARIABLE",
     "bootstrap_option",
+    "each",
+    "exit_if_refused",
     "output_option",
     "parse_pairs",
     "run",
@@ -91,6 +97,29 @@ def run(main: Coroutine[Any, Any, T], *, waits_for: str = "") -> T:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
+
+
+async def each(names: Iterable[str], act: Callable[[str], Awaitable[None]]) -> dict[str, RefusedError | None]:
+    """Do `act` once for each name, whatever became of the others; returns the refusals, None for what went well."""
+    from logbroker.client.errors import RefusedError
+
+    outcomes: dict[str, RefusedError | None] = {}
+    for name in dict.fromkeys(names):
+        try:
+            await act(name)
+            outcomes[name] = None
+        except RefusedError as error:
+            outcomes[name] = error
+    return outcomes
+
+
+def exit_if_refused(outcomes: Iterable[RefusedError | None]) -> None:
+    """Say each refusal with its remedy, and exit 1 if there was one."""
+    refusals = [error for error in outcomes if error is not None]
+    for error in refusals:
+        click.echo(f"Error: {with_remedy(error)}", err=True)
+    if refusals:
+        raise click.exceptions.Exit(1)
 
 
 def parse_pairs(option: str, texts: tuple[str, ...]) -> list[tuple[str, str]]:

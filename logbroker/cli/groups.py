@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from logbroker.cli.common import bootstrap_option, output_option, run
+from logbroker.cli.common import bootstrap_option, each, exit_if_refused, output_option, run
 from logbroker.cli.output import print_json, print_table
 from logbroker.cli.reset_offsets import reset_offsets
 
 if TYPE_CHECKING:
     from logbroker.base.error_codes import ErrorCode
     from logbroker.client.admin import Admin
+    from logbroker.client.errors import RefusedError
     from logbroker.client.types import CommittedOffset, Group, GroupListing, TopicPartition
 
 
@@ -93,12 +94,14 @@ def describe(
 @output_option
 def delete(*, names: tuple[str, ...], bootstrap_server: str, output: str) -> None:
     """Delete groups without active members, with all that they have committed, for good."""
-    run(_delete(bootstrap_server, names), waits_for=bootstrap_server)
+    outcomes = run(_delete(bootstrap_server, names), waits_for=bootstrap_server)
     if output == "json":
-        print_json([{"group_id": name, "deleted": True} for name in dict.fromkeys(names)])
-        return
-    for name in dict.fromkeys(names):
-        click.echo(f"deleted group {name}")
+        print_json([{"group_id": name, "deleted": error is None} for name, error in outcomes.items()])
+    else:
+        for name, error in outcomes.items():
+            if error is None:
+                click.echo(f"deleted group {name}")
+    exit_if_refused(outcomes.values())
 
 
 @groups.command("delete-offsets")
@@ -176,12 +179,11 @@ async def _ends(admin: Admin, partitions: Iterable[TopicPartition]) -> dict[Topi
     return {partition: at.offset for partition, at in answers.items()}
 
 
-async def _delete(bootstrap_server: str, names: tuple[str, ...]) -> None:
+async def _delete(bootstrap_server: str, names: tuple[str, ...]) -> dict[str, RefusedError | None]:
     from logbroker.client.admin import Admin
 
     async with Admin(bootstrap_server) as admin:
-        for name in dict.fromkeys(names):
-            await admin.delete_group(name)
+        return await each(names, admin.delete_group)
 
 
 async def _delete_offsets(

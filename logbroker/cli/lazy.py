@@ -14,7 +14,7 @@ import click
 from logbroker.base.error_codes import ErrorCode
 from logbroker.base.errors import ConfigError, LogbrokerError
 
-__all__ = ["LazyCommand", "LazyGroup"]
+__all__ = ["LazyCommand", "LazyGroup", "with_remedy"]
 
 _REMEDIES = {
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "`logbroker topics list` names the topics there are",
@@ -27,6 +27,12 @@ _REMEDIES = {
     ErrorCode.INVALID_CONFIG: "`logbroker topics describe TOPIC --output json` names the configs of a topic",
 }
 """What to do about an answer, in terms of this command line."""
+
+
+def with_remedy(error: LogbrokerError) -> str:
+    """Return what went wrong and what to do about it, in one sentence."""
+    remedy = _REMEDIES.get(getattr(error, "code", ErrorCode.NONE))
+    return f"{error}; {remedy}" if remedy else str(error)
 
 
 class LazyCommand(NamedTuple):
@@ -91,5 +97,4 @@ class LazyGroup(click.Group):
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
         except LogbrokerError as error:
-            remedy = _REMEDIES.get(getattr(error, "code", ErrorCode.NONE))
-            raise click.ClickException(f"{error}; {remedy}" if remedy else str(error)) from error
+            raise click.ClickException(with_remedy(error)) from error

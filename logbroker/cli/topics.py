@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from logbroker.cli.common import bootstrap_option, output_option, parse_pairs, run, topic_argument
+from logbroker.cli.common import (
+    bootstrap_option,
+    each,
+    exit_if_refused,
+    output_option,
+    parse_pairs,
+    run,
+    topic_argument,
+)
 from logbroker.cli.output import note, print_json, print_table, size_text
 
 if TYPE_CHECKING:
+    from logbroker.client.errors import RefusedError
     from logbroker.client.types import ConfigEntry, Partition, Topic
 
 _BROKER_DEFAULT = -1
@@ -184,12 +193,21 @@ def alter(
 @output_option
 def delete(*, names: tuple[str, ...], if_exists: bool, bootstrap_server: str, output: str) -> None:
     """Delete topics, with all their records, at once and for good."""
-    deleted = run(_delete(bootstrap_server, names, if_exists=if_exists), waits_for=bootstrap_server)
+    from logbroker.base.error_codes import ErrorCode
+
+    outcomes = run(_delete(bootstrap_server, names), waits_for=bootstrap_server)
+    refused = {
+        name: error
+        for name, error in outcomes.items()
+        if error is not None and not (if_exists and error.code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    }
     if output == "json":
-        print_json([{"name": name, "deleted": done} for name, done in deleted.items()])
-        return
-    for name, done in deleted.items():
-        click.echo(f"deleted topic {name}" if done else f"topic {name} does not exist")
+        print_json([{"name": name, "deleted": error is None} for name, error in outcomes.items()])
+    else:
+        for name, error in outcomes.items():
+            if name not in refused:
+                click.echo(f"deleted topic {name}" if error is None else f"topic {name} does not exist")
+    exit_if_refused(refused.values())
 
 
 class _Described(NamedTuple):
@@ -303,22 +321,11 @@ async def _alter(
             await admin.create_partitions(name, partitions)
 
 
-async def _delete(bootstrap_server: str, names: tuple[str, ...], *, if_exists: bool) -> dict[str, bool]:
-    from logbroker.base.error_codes import ErrorCode
+async def _delete(bootstrap_server: str, names: tuple[str, ...]) -> dict[str, RefusedError | None]:
     from logbroker.client.admin import Admin
-    from logbroker.client.errors import RefusedError
 
-    deleted: dict[str, bool] = {}
     async with Admin(bootstrap_server) as admin:
-        for name in dict.fromkeys(names):
-            try:
-                await admin.delete_topic(name)
-                deleted[name] = True
-            except RefusedError as error:
-                if not (if_exists and error.code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION):
-                    raise
-                deleted[name] = False
-    return deleted
+        return await each(names, admin.delete_topic)
 
 
 def _replication_factor(topic: Topic) -> int:

@@ -114,6 +114,18 @@ def test_topics_from_creation_to_deletion(run, new_topic_name):
     assert succeeded(run("topics", "delete", name, "--if-exists")) == f"topic {name} does not exist\n"
 
 
+def test_one_topic_that_is_refused_keeps_no_other_from_being_deleted(run, new_topic_name):
+    first, missing, last = new_topic_name(), new_topic_name(), new_topic_name()
+    for name in (first, last):
+        succeeded(run("topics", "create", name))
+    result = run("topics", "delete", first, missing, last)
+    assert result.exit_code == 1
+    assert result.stdout == f"deleted topic {first}\ndeleted topic {last}\n"
+    assert f"Error: topic '{missing}': UNKNOWN_TOPIC_OR_PARTITION" in result.stderr
+    assert "`logbroker topics list` names" in result.stderr
+    assert not {first, last} & set(succeeded(run("topics", "list")).split())
+
+
 def test_records_from_arguments(run, topic):
     outcome = json.loads(
         succeeded(

@@ -158,8 +158,10 @@ def test_offsets_and_groups_are_deleted(run, topic, group):
 
 
 def test_a_group_with_members_is_not_deleted(run, group, member):
-    refused = run("groups", "delete", group)
+    refused = run("groups", "delete", "nobody-knows-it", group)
     assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert "GROUP_ID_NOT_FOUND" in refused.stderr
     assert "NON_EMPTY_GROUP" in refused.stderr
     assert "stop its members" in refused.stderr
 
