@@ -91,6 +91,9 @@ class ServerConnection(ReceivingConnection):
 
     def eof_received(self) -> None:
         """The peer closed: so do we, as nobody would read the replies."""
+        half = self.half_received
+        if half and not self._blocked & ENDING:
+            self.server.log_closing(self, f"its client closed it, with {half}", "info")
 
     def pause_writing(self) -> None:
         """The peer takes its replies too slowly: take no more of its requests."""

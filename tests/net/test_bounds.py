@@ -141,10 +141,13 @@ def test_idle_connections_are_closed_and_busy_ones_are_not(play, closings):
     play(scenario, idle_max_ms=IDLE_MS)
 
 
-@pytest.mark.parametrize(
+HALVES = pytest.mark.parametrize(
     ("half", "said"),
     [(pack(">i", 90_000) + b"abc", "3 of 90,000 bytes of a request"), (b"\0\0", "2 of 4 bytes of a length")],
 )
+
+
+@HALVES
 def test_half_a_frame_does_not_keep_a_connection_open(play, closings, half, said):
     async def scenario(net):
         client = await net.connect()
@@ -159,6 +162,23 @@ def test_half_a_frame_does_not_keep_a_connection_open(play, closings, half, said
         assert net.server.budget.used_bytes == 0
 
     play(scenario, idle_max_ms=IDLE_MS)
+
+
+@HALVES
+def test_a_client_that_leaves_half_a_frame_has_its_line(play, closings, half, said):
+    async def scenario(net):
+        client, whole = await net.connect(), await net.connect()
+        client.send_raw(half)
+        whole.send(b"e")
+        assert await whole.receive() == b"e"
+        await net.until(lambda: net.server.counters.received_bytes >= len(half) + 5)
+        client.close()
+        whole.close()
+        await net.until(lambda: not net.server.connections)
+        ((_, reason),) = closings()
+        assert said in reason
+
+    play(scenario)
 
 
 # ---- how many ----
