@@ -1,7 +1,8 @@
 """Write-back and checkpoints: how bytes leave memory and the journal for the segments, in the background.
 
 *Write-back* puts tails into their files (page cache only) when they hold `log.writeback.bytes`: bounded memory, few
-large writes instead of one an append.
+large writes instead of one an append. Where few partitions are written to, a quarter of that makes large writes already, and
+what they do to the commits beside them is over sooner.
 
 A *checkpoint* makes segments durable so that the journal's ring can be used again:
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from logbroker.storage.log_dir import LogDirectory
 
 SYNC_LANES = 4
+EARLY_DIVISOR = 4
+"""Write-back begins at this part of `log.writeback.bytes` already, if each dirty partition has enough for a large write."""
+LARGE_WRITE_BYTES = 256 << 10
 PRESSED_MS = 1000
 """Checkpoints that follow one another so closely mean that writing is all there is time for."""
 READ_MS = 60_000
@@ -164,7 +168,9 @@ class Checkpointer:
             return
         if self.bytes_since >= self._checkpoint_bytes:
             self.start()
-        elif self.tail_bytes >= self._writeback_bytes:
+        elif self.tail_bytes >= self._writeback_bytes // EARLY_DIVISOR and self.tail_bytes >= min(
+            self._writeback_bytes, LARGE_WRITE_BYTES * len(self.dirty)
+        ):
             self._start_writeback()
 
     def ring_pressed(self) -> None:

@@ -15,7 +15,7 @@ class LogDirectoryOptions:
     journal_file_bytes: int = 16 << 20
     journal_group_max_bytes: int = 4 << 20
     direct_sync_bytes: int = 256 << 10
-    writeback_bytes: int = 8 << 20
+    writeback_bytes: int = 16 << 20
     checkpoint_interval_ms: int = 30_000
     checkpoint_bytes: int = 256 << 20
     sync_filesystem_files: int = 64
