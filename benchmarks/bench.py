@@ -6,7 +6,7 @@ and, where a minute is enough for that, until the kernel has written back severa
 for bursts: `steady_state.py` says why). Before each run dirty pages are written back, so that nobody pays for
 the other's. The bare disk is timed beside each row, for a disk may be ten times slower an hour later: trust ratios.
 
-    bench.py                            everything: some forty minutes, on a quiet machine with 40 GB of free disk
+    bench.py                            everything: some thirty-five minutes, on a quiet machine with 40 GB of free disk
     bench.py --rows one,64 --runs 3     some rows
     bench.py --quick                    one short run each: to see that it works
     bench.py --publish                  write benchmarks/RESULTS.md, results.json and results.svg, not build/benchmarks

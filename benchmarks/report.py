@@ -76,6 +76,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         steady,
         "",
+        *(line for note in result.get("notes", []) for line in (note, "")),
         "![ratios](results.svg)",
         "",
         "| load | logbroker | p50 / p99 | Kafka, not synced | p50 / p99 | ratio | seconds | bare p50 | our fdatasyncs | ring wraps |",
