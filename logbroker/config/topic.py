@@ -288,6 +288,11 @@ class TopicConfig(msgspec.Struct, frozen=True, kw_only=True):
         return config
 
     @property
+    def segment_size_bytes(self) -> int:
+        """How large a segment may be: `segment.bytes`, or what overrides it."""
+        return self.segment_bytes if self.internal_segment_bytes is None else self.internal_segment_bytes
+
+    @property
     def compacted(self) -> bool:
         """Whether the last record of each key is kept (and a record without a key is refused)."""
         return "compact" in self.cleanup_policy

@@ -95,8 +95,7 @@ class Partition:
         self._level = levels.get(self._codec)
         if self._codec is Codec.GZIP and self._level == _GZIP_DEFAULT_LEVEL:
             self._level = None
-        internal_bytes = config.internal_segment_bytes
-        self._segment_bytes = config.segment_bytes if internal_bytes is None else internal_bytes
+        self._segment_bytes = config.segment_size_bytes
         self._plain = (
             self._codec is None
             and config.record_validation == "header"

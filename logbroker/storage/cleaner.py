@@ -310,7 +310,6 @@ def job_of(found: Dirtiness, options: CleanerOptions, now_ms: int) -> Job:
     at = log.segments.index(found.segments[-1]) + 1
     following.append(log.segments[at].base_offset)
     end = following[-1]
-    size = config.segment_bytes if config.internal_segment_bytes is None else config.internal_segment_bytes
     return Job(
         log.path,
         [
@@ -321,7 +320,7 @@ def job_of(found: Dirtiness, options: CleanerOptions, now_ms: int) -> Job:
         now_ms,
         config.delete_retention_ms,
         config.index_interval_bytes,
-        size,
+        config.segment_size_bytes,
         config.segment_index_bytes,
         min(options.map_bytes, MAP_BYTES_MAX),
         options.load_factor,

@@ -165,10 +165,9 @@ class Log(ReadableLog):
 
     def _limit(self, segment: Segment) -> None:
         config = self.config
-        size = (
-            config.segment_bytes if config.internal_segment_bytes is None else config.internal_segment_bytes
+        segment.limit(
+            min(config.segment_size_bytes, self.segment_bytes_max), config.segment_index_bytes // 12
         )
-        segment.limit(min(size, self.segment_bytes_max), config.segment_index_bytes // 12)
 
     # Appending
 

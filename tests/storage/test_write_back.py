@@ -23,9 +23,8 @@ def test_write_back_begins_when_each_partition_has_a_large_write(tmp_path, parti
         engine.run()
         waiting_bytes = round_bytes = 0
         while not engine.directory.stats.writebacks:
-            waiting_bytes = (
-                engine.directory.checkpointer.tail_bytes
-            )  # a first ring file is small, and full soon: then it begins anew
+            # A first ring file is small, and full soon: its checkpoint empties the tails, and they begin anew.
+            waiting_bytes = engine.directory.checkpointer.tail_bytes
             assert waiting_bytes < 2 * WRITEBACK_BYTES, "nothing is written back"
             round_bytes = sum(engine.append(log, batch(10_000)).size for log in logs)
             engine.run()
